@@ -1,0 +1,136 @@
+"""The daemon's settings (see the table in README.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.models import DEFAULT, WEIGHTS, u2net_home
+from spool.settings import SpoolSettings, flag, folder, number, one_of, setting, size, whole
+
+UNSET = "auto"
+ENGINES = ("auto", "silhouette")
+
+
+def device_list(text: str) -> tuple[str, ...]:
+    """`cuda:1`, `cpu`, or several with commas; empty for `auto`. Raises ValueError."""
+    if text == UNSET:
+        return ()
+    devices = tuple(part.strip() for part in text.split(","))
+    for device in devices:
+        kind, _, index = device.partition(":")
+        if not (device == "cpu" or (kind == "cuda" and index.isdecimal())):
+            raise ValueError(text)
+    return devices
+
+
+@dataclass(frozen=True)
+class Config(SpoolSettings):
+    """Everything the supervisor and its workers can be told."""
+
+    engine: str = setting(
+        "ENGINE", "auto", " or ".join(ENGINES), one_of(*ENGINES), "Which engine makes the models."
+    )
+    geometry_devices: tuple[str, ...] = setting(
+        "GEOMETRY_DEVICE",
+        UNSET,
+        "cpu, cuda:N, or several with commas",
+        device_list,
+        "Device for geometry; each named device gets a worker process.",
+    )
+    texture_devices: tuple[str, ...] = setting(
+        "TEXTURE_DEVICE",
+        UNSET,
+        "cpu, cuda:N, or several with commas",
+        device_list,
+        "Device for texture and background removal. The same device for both makes one worker that does all.",
+    )
+    rembg_model: str = setting(
+        "REMBG_MODEL", DEFAULT, " or ".join(WEIGHTS), one_of(*WEIGHTS), "Background-removal model."
+    )
+    idle_timeout: float = setting(
+        "MODEL_IDLE_TIMEOUT",
+        "480",
+        "seconds, more than 0",
+        number(0.1),
+        "Models are unloaded after this many seconds without work.",
+    )
+    attempts: int = setting(
+        "PROTOSCALE_ATTEMPTS", "3", "1 to 100", whole(1, 100), "How often one stage of a job is tried."
+    )
+    step_limit: float = setting(
+        "PROTOSCALE_STEP_LIMIT",
+        "300",
+        "seconds, at least 1",
+        number(1),
+        "A worker that shows no progress for this long is killed and its job goes back.",
+    )
+    drain_limit: float = setting(
+        "PROTOSCALE_DRAIN_LIMIT",
+        "30",
+        "seconds, at least 0",
+        number(0),
+        "How long a stopping service waits for running stages before it puts their jobs back.",
+    )
+    scan_every: float = setting(
+        "PROTOSCALE_SCAN_EVERY",
+        "5",
+        "seconds, 0.1 to 3600",
+        number(0.1, 3600),
+        "The folders are looked through this often even when no file event says so.",
+    )
+    settle: float = setting(
+        "PROTOSCALE_SETTLE",
+        "3",
+        "seconds, at least 0.1",
+        number(0.1),
+        "A dropped file that nothing shows to be complete is taken when it stood still this long.",
+    )
+    max_pixels: int = setting(
+        "PROTOSCALE_MAX_PIXELS",
+        "40000000",
+        "pixels, at least 1024",
+        whole(1024),
+        "Larger photos are refused before they are decoded.",
+    )
+    max_side: int = setting(
+        "PROTOSCALE_MAX_SIDE", "8192", "pixels, at least 32", whole(32), "Longest side of a photo."
+    )
+    http: bool = setting(
+        "PROTOSCALE_HTTP",
+        "true",
+        "true or false",
+        flag,
+        "Whether `protoscale run` starts the HTTP server too.",
+    )
+    keep_done: float = setting(
+        "PROTOSCALE_KEEP_DONE",
+        "0",
+        "days; 0 keeps them for ever",
+        number(0),
+        "Age at which done jobs are deleted.",
+    )
+    keep_failed: float = setting(
+        "PROTOSCALE_KEEP_FAILED", "30", "days; 0 keeps them for ever", number(0), "The same for failed jobs."
+    )
+    keep_held: float = setting(
+        "PROTOSCALE_KEEP_HELD",
+        "7",
+        "days; 0 keeps them for ever",
+        number(0),
+        "The same for uploads never started.",
+    )
+    u2net_home: Path = setting(
+        "U2NET_HOME",
+        lambda environ: str(u2net_home(environ)),
+        "a directory",
+        folder,
+        "Where the background-removal models lie (default `~/.u2net`).",
+    )
+    max_worker_memory: int = setting(
+        "PROTOSCALE_MAX_WORKER_MEMORY",
+        "0",
+        "bytes, with K, M, G or T; 0 for no limit",
+        size,
+        "A worker whose resident memory is above this after a job is replaced by a fresh one.",
+    )

@@ -1,0 +1,72 @@
+"""Which devices there are, and which worker does what on which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.config import Config
+from daemon.errors import EngineUnavailable
+
+GEOMETRY_STAGES = ("geometry",)
+TEXTURE_STAGES = ("cutout", "texture")
+
+
+@dataclass(frozen=True)
+class Post:
+    """What one worker process is told: its name, its device, and the stages it takes."""
+
+    name: str
+    device: str
+    stages: tuple[str, ...]
+
+    @property
+    def role(self) -> str:
+        """The name people know this worker's work by."""
+        return self.name.partition("-")[0]
+
+
+def present() -> list[str]:
+    """The devices of this machine, found without loading CUDA."""
+    cards = Path("/proc/driver/nvidia/gpus")
+    count = len(list(cards.iterdir())) if cards.is_dir() else 0
+    return [*(f"cuda:{index}" for index in range(count)), "cpu"]
+
+
+def posts(config: Config, engine_devices: tuple[str, ...]) -> list[Post]:
+    """One post per worker process. `engine_devices` are the kinds of device the engine can use.
+
+    Where both variables are unset and there is nothing but the CPU, two CPU workers share the work, so that
+    the pipeline overlaps there too. Raises EngineUnavailable for a device that is not there.
+    """
+    usable = [device for device in present() if device.partition(":")[0] in engine_devices]
+    for variable, devices in (
+        ("GEOMETRY_DEVICE", config.geometry_devices),
+        ("TEXTURE_DEVICE", config.texture_devices),
+    ):
+        for device in devices:
+            if device not in usable:
+                raise EngineUnavailable(
+                    f"{variable} names {device}; what this engine can use here: {', '.join(usable)}"
+                )
+    cards = [device for device in usable if device != "cpu"] or ["cpu"]
+    texture = config.texture_devices or (cards[0],)
+    geometry = config.geometry_devices or (cards[1] if len(cards) > 1 else cards[0],)
+    both = {device for device in texture if device in geometry and device != "cpu"}
+    if config.texture_devices == config.geometry_devices == ("cpu",):
+        both = {"cpu"}
+    made = [
+        _post("all", device, (*TEXTURE_STAGES, *GEOMETRY_STAGES), 0) for device in texture if device in both
+    ]
+    for role, stages, devices in (
+        ("texture", TEXTURE_STAGES, texture),
+        ("geometry", GEOMETRY_STAGES, geometry),
+    ):
+        alone = [device for device in devices if device not in both]
+        made += [_post(role, device, stages, alone[:at].count(device)) for at, device in enumerate(alone)]
+    return made
+
+
+def _post(role: str, device: str, stages: tuple[str, ...], earlier: int) -> Post:
+    slug = device.replace(":", "")
+    return Post(f"{role}-{slug}" + (f"-{earlier + 1}" if earlier else ""), device, stages)

@@ -1,0 +1,96 @@
+"""What can be said about a mesh in numbers: is it closed, how large is it, of how many pieces."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from trimesh import Trimesh
+
+from daemon.engines.base import JSON
+from daemon.engines.weld import weld
+from daemon.errors import EngineError
+
+
+def analyse(mesh: Trimesh) -> dict[str, JSON]:
+    """The content of `analysis.json`; topology is that of the surface with texture seams closed.
+
+    - `watertight`: every edge belongs to exactly two faces.
+    - `winding_consistent`: neighbouring faces agree about which side is out.
+    - `dimensions_m`: width, height, depth of the axis-aligned box, in metres (x, y, z).
+    - `volume_m3`: cubic metres, negative for a mesh turned inside out; null where no inside is defined
+      (not watertight, or winding not consistent).
+    - `area_m2`: square metres.
+    - `faces`: all of them; `vertices`: distinct places that a face uses.
+    - `components`: pieces that share no vertex; `euler_number`: vertices - edges + faces of the surface.
+
+    Faces that collapse to a line or a point when seams close count in `faces` only.
+    Raises `EngineError` where a position is not a finite number.
+    """
+    positions = np.asarray(mesh.vertices, dtype=np.float64)
+    if not np.isfinite(positions).all():
+        raise EngineError("the mesh has positions that are not finite numbers")
+    count, _, welded = weld(mesh)
+    a, b, c = welded.T
+    real = (a != b) & (b != c) & (c != a)
+    surface = welded[real]
+    edges, shared, balance = _edges(surface, count)
+    used = np.zeros(count, dtype=bool)
+    used[surface] = True
+    watertight = bool(len(surface) and (shared == 2).all())
+    # A lone edge leans one way by itself; a shared one must be walked as often forth as back.
+    consistent = bool(len(surface) and (np.abs(balance) <= shared % 2).all())
+    vertices, pieces = int(used.sum()), _pieces(edges, used)
+    volume, area = _volume_and_area(positions, np.asarray(mesh.faces)[real])
+    extent = np.ptp(positions[np.unique(mesh.faces)], axis=0) if len(mesh.faces) else np.zeros(3)
+    return {
+        "watertight": watertight,
+        "winding_consistent": consistent,
+        "dimensions_m": [float(side) for side in extent],
+        "volume_m3": volume if watertight and consistent else None,
+        "area_m2": area,
+        "faces": len(mesh.faces),
+        "vertices": vertices,
+        "components": pieces,
+        "euler_number": vertices - len(edges) + len(surface),
+    }
+
+
+def _edges(
+    faces: NDArray[np.int64], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Undirected edges (shape (edges, 2)), how many faces share each, and walks forth minus walks back."""
+    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    low, high = np.minimum(start, end), np.maximum(start, end)
+    # One integer an edge, the direction in its last bit, so that one plain sort brings equal edges together.
+    keys = np.sort((low * count + high) * 2 + (start > end))
+    edge = keys >> 1
+    first = np.flatnonzero(np.diff(edge, prepend=-1))
+    shared = np.diff(first, append=len(keys))
+    forth = 1 - 2 * (keys & 1)
+    balance = np.add.reduceat(forth, first) if len(first) else forth
+    return np.stack([edge[first] // max(count, 1), edge[first] % max(count, 1)], axis=1), shared, balance
+
+
+def _pieces(edges: NDArray[np.int64], used: NDArray[np.bool_]) -> int:
+    count = len(used)
+    if len(edges) == 0:
+        return 0
+    graph = coo_array((np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    pieces, _ = connected_components(graph, directed=False)
+    # A place that no face uses is a piece of the graph, not of the surface.
+    return int(pieces) - int((~used).sum())
+
+
+def _volume_and_area(positions: NDArray[np.float64], faces: NDArray[np.int64]) -> tuple[float, float]:
+    """Divergence theorem: a sixth of the summed triple products; from the middle, where rounding is least."""
+    if len(faces) == 0:
+        return 0.0, 0.0
+    centred = positions - (positions.min(axis=0) + positions.max(axis=0)) / 2
+    corner = centred[faces[:, 0]]
+    one, two = centred[faces[:, 1]] - corner, centred[faces[:, 2]] - corner
+    across = [one[:, i] * two[:, j] - one[:, j] * two[:, i] for i, j in ((1, 2), (2, 0), (0, 1))]
+    volume = sum(float((corner[:, axis] * across[axis]).sum()) for axis in range(3)) / 6
+    area = float(np.sqrt(sum(part**2 for part in across)).sum()) / 2
+    return volume, area

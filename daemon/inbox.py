@@ -1,0 +1,170 @@
+"""The inbox: files that people drop become jobs once they are complete.
+
+People copy, move, rsync, and save from browsers; they drop folders, the same picture twice, and names of every
+kind. One scan looks at everything there and decides; file events only say when to look.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from spool import layout, picture
+from spool.draft import adopt
+from spool.ids import is_job_id
+from spool.job import Job, Request
+from spool.spool import Spool
+
+log = logging.getLogger(__name__)
+
+UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp", ".swp", ".opdownload")
+MAX_DEPTH = 8
+OPEN_PATIENCE = 20
+"""A file that somebody keeps open for writing is taken after standing still this many settle times."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How a file looked, and since when (monotonic seconds) it has looked so."""
+
+    size: int
+    changed: int
+    since: float
+
+
+class Inbox:
+    """Looks at `inbox/` again and again. What it remembers between looks only tells growing from resting."""
+
+    def __init__(self, spool: Spool, settle: float) -> None:
+        self._spool = spool
+        self._settle = settle
+        self._root = spool.root / layout.INBOX
+        self._sights: dict[Path, Sight] = {}
+        self._closed: set[Path] = set()
+        self._told: set[Path] = set()
+
+    def heard(self, path: Path) -> None:
+        """A file event named `path` (called from the watching thread; adding to a set is atomic)."""
+        self._closed.add(path)
+
+    @property
+    def settling(self) -> bool:
+        """Whether something lies here that was not complete at the last look."""
+        return bool(self._sights)
+
+    def scan(self) -> list[Job]:
+        """Look once; every complete file becomes a job, in `inbox/` or, where it is no picture, in `failed/`."""
+        closed, self._closed = self._closed, set()
+        now = time.monotonic()
+        sights: dict[Path, Sight] = {}
+        jobs = []
+        present = set()
+        for path in self._files(self._root, MAX_DEPTH):
+            present.add(path)
+            try:
+                sight = self._look(path, now)
+                if self._complete(path, sight, now, path in closed):
+                    jobs.append(self._take(path))
+                    continue
+                if path in closed:
+                    self._closed.add(path)
+                sights[path] = sight
+            except FileNotFoundError:
+                continue  # taken back, or renamed: the next look sees it
+            except PermissionError as error:
+                self._complain(path, error)
+        self._sights = sights
+        self._told &= present
+        return jobs
+
+    def _files(self, folder: Path, depth: int) -> Iterator[Path]:
+        """Regular files, oldest first; emptied folders that people dropped are removed on the way."""
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name.endswith("~"):
+                continue
+            if entry.name.lower().endswith(UNFINISHED) or entry.is_symlink():
+                continue
+            path = Path(entry.path)
+            if entry.is_file():
+                yield path
+            elif entry.is_dir() and depth and not (folder == self._root and is_job_id(entry.name)):
+                yield from self._files(path, depth - 1)
+                self._tidy(path)
+
+    def _tidy(self, folder: Path) -> None:
+        """Remove a dropped folder once it is empty and nobody has been filling it for a while."""
+        try:
+            if time.time() - folder.stat().st_mtime > self._settle:
+                folder.rmdir()
+        except OSError:
+            return  # not empty, or gone, or not ours to remove: it does no harm
+
+    def _look(self, path: Path, now: float) -> Sight:
+        found = path.stat()
+        before = self._sights.get(path)
+        if before and (before.size, before.changed) == (found.st_size, found.st_mtime_ns):
+            return before
+        return Sight(found.st_size, found.st_mtime_ns, now)
+
+    def _complete(self, path: Path, sight: Sight, now: float, closed: bool) -> bool:
+        resting = now - sight.since
+        written = being_written(path)
+        if written:
+            return resting >= OPEN_PATIENCE * self._settle
+        if (closed or written is False) and picture.looks_whole(path):
+            return True
+        # No end mark to go by, or it ends too early: a copy in pieces opens and closes the file many times.
+        return resting >= self._settle
+
+    def _take(self, path: Path) -> Job:
+        with path.open("rb") as file:
+            head = file.read(picture.HEAD)
+        suffix = picture.suffix_of(head)
+        failure = None
+        if not head:
+            failure = f"{path.name} is empty (0 bytes); copy it again"
+        elif suffix is None:
+            failure = f"{path.name} is not a picture: its content is none of {picture.ACCEPTED}"
+        request = Request.new(source="inbox", name=path.name, suffix=suffix or _plain_suffix(path))
+        job = adopt(self._spool.root, path, request, failure)
+        log.info("job %s: took %s%s", job.id, path.name, f" ({failure})" if failure else "")
+        return job
+
+    def _complain(self, path: Path, error: OSError) -> None:
+        if path not in self._told:
+            self._told.add(path)
+            log.warning("%s stays in the inbox: %s; make it readable for this user", path, error.strerror)
+
+
+def _plain_suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    return suffix if suffix[1:].isalnum() and len(suffix) <= 8 and suffix.isascii() else ".bin"
+
+
+def being_written(path: Path) -> bool | None:
+    """Whether some process has the file open for writing; None where the kernel does not tell us.
+
+    A read lease is granted only while nobody has the file open for writing (fcntl(2), F_SETLEASE). It takes
+    the file's owner or CAP_LEASE, and a file system that has leases. It is given back at once; SIGIO, which
+    an opener in that instant would cause, is ignored by the supervisor.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)

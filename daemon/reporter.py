@@ -1,0 +1,60 @@
+"""Progress of one attempt: from the engine's real steps to status.json, the supervisor and the cancel mark."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from daemon.engines.base import Progress
+from daemon.errors import Cancelled
+from daemon.pulse import Pulse
+from spool.job import Job
+from spool.status import Status, progress_over_job
+
+EVERY = 0.2
+"""Seconds between two rewrites of status.json: it is news, and five a second is plenty."""
+
+
+class Drained(BaseException):
+    """The service stops and this stage did not finish in time; the job goes back uncharged.
+
+    Not an Exception, so that no engine's clean-up code mistakes it for a failed step.
+    """
+
+
+class Reporter:
+    """Hands out progress callbacks for the parts of a job and writes what they say."""
+
+    def __init__(self, job: Job, status: Status, pulse: Pulse, drained: Callable[[], bool]) -> None:
+        self._job = job
+        self.status = status
+        self._pulse = pulse
+        self._drained = drained
+        self._written = 0.0
+
+    def part(self, name: str) -> Progress:
+        """The callback for one part (a stage, or `finishing`) of the job."""
+
+        def progress(share: float, message: str) -> None:
+            self._pulse.step()
+            if self._drained():
+                raise Drained
+            if self._job.cancelled:
+                raise Cancelled("cancelled")
+            overall = progress_over_job(self._job.request, name, share)
+            # A second attempt starts over, but what people see never goes back.
+            self.status = replace(
+                self.status, stage=name, progress=max(self.status.progress, overall), message=message
+            )
+            now = time.monotonic()
+            if now - self._written >= EVERY:
+                self._written = now
+                self.status.write(self._job.path)
+
+        return progress
+
+    def note(self, *notes: str) -> None:
+        """Tell the person who sent the photo something, once."""
+        fresh = tuple(note for note in notes if note not in self.status.notes)
+        self.status = replace(self.status, notes=(*self.status.notes, *fresh))

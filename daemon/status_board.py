@@ -1,0 +1,92 @@
+"""What the supervisor says about itself: supervisor.json for readers, one line for `systemctl status`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import psutil
+
+from daemon.child import Crew
+from daemon.config import Config
+from daemon.models import FALLBACK, locate
+from spool import board as spool_board
+from spool import layout
+from spool.board import Board, Slot
+from spool.spool import Spool
+from spool.status import Status
+
+
+def board(
+    spool: Spool, config: Config, engine: str, started_at: str, crews: Sequence[Crew], draining: bool
+) -> Board:
+    """The board as it stands now."""
+    names = (config.rembg_model, FALLBACK)
+    model = next((name for name in names if locate(name, config.u2net_home)), None)
+    return Board(
+        pid=os.getpid(),
+        started_at=started_at,
+        engine=engine,
+        background_model=model,
+        notes=tuple(_notes(config, engine, model)),
+        workers=tuple(_slot(spool, crew, draining) for crew in crews),
+    )
+
+
+def _notes(config: Config, engine: str, model: str | None) -> list[str]:
+    notes = []
+    if engine == "silhouette":
+        notes.append(
+            "engine silhouette: shapes are inferred from the outline, without a GPU; see README, Engines"
+        )
+    if model is None:
+        notes.append("no background-removal model is here: run `protoscale models pull`")
+    elif model != config.rembg_model:
+        notes.append(f"background removal uses {model}, because {config.rembg_model} is not here")
+    return notes
+
+
+def _slot(spool: Spool, crew: Crew, draining: bool) -> Slot:
+    job = (
+        next(iter(spool.waiting(f"{layout.RUNNING}/{crew.post.name}")), None) if crew.pulse.is_busy else None
+    )
+    return Slot(
+        name=crew.post.name,
+        role=crew.post.role,
+        device=crew.post.device,
+        stages=crew.post.stages,
+        state=_state(crew, draining),
+        job=job,
+        stage=Status.read(spool.root / layout.RUNNING / crew.post.name / job).stage if job else None,
+        pid=crew.pid,
+        jobs_done=crew.pulse.jobs,
+        # Coarse on purpose: the board is rewritten when it changes, and an idle service writes nothing.
+        busy_share=round(crew.busy_share(), 2),
+        memory_bytes=_resident(crew.pid),
+        restarts=crew.restarts,
+    )
+
+
+def _state(crew: Crew, draining: bool) -> str:
+    if crew.pid is None:
+        return spool_board.WAITING
+    if draining:
+        return spool_board.STOPPING
+    if not crew.pulse.is_ready:
+        return spool_board.STARTING
+    return spool_board.BUSY if crew.pulse.is_busy else spool_board.IDLE
+
+
+def _resident(pid: int | None) -> int | None:
+    """Resident memory in whole megabytes, as bytes."""
+    try:
+        return round(psutil.Process(pid).memory_info().rss / 2**20) * 2**20 if pid else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def status_line(current: Board, spool: Spool) -> str:
+    """One line for people: what waits, what runs."""
+    waiting = sum(len(spool.waiting(stage.folder)) for stage in layout.STAGES)
+    workers = ", ".join(f"{slot.name} {slot.state}" for slot in current.workers)
+    return f"{waiting} waiting; {workers}; engine {current.engine}"

@@ -1,0 +1,90 @@
+"""A job under construction in `tmp/`, and the dropped files that become jobs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from spool import durable, layout
+from spool.errors import InvalidRequest
+from spool.job import Job, Request
+from spool.status import Status
+
+_ADOPTION = "adopt-"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Fill `path`, then `publish`. What is never published is swept from `tmp/` by age."""
+
+    root: Path
+    path: Path
+    request: Request
+
+    @classmethod
+    def begin(cls, root: Path, request: Request, prefix: str = "") -> Draft:
+        """An empty draft for `request`."""
+        path = root / layout.TMP / f"{prefix}{request.id}"
+        path.mkdir()
+        return cls(root, path, request)
+
+    @property
+    def input(self) -> Path:
+        """Where the image belongs."""
+        return self.path / self.request.input
+
+    def publish(self, folder: str) -> Job:
+        """Make the draft a job in `folder`. When this returns, the job survives power loss."""
+        durable.replace_json(self.path / layout.REQUEST, self.request.as_json())
+        for entry in os.scandir(self.path):
+            durable.fsync(Path(entry.path))
+        durable.fsync(self.path)
+        target = self.root / folder / self.request.id
+        durable.move(self.path, target)
+        return Job(target, self.request)
+
+    def discard(self) -> None:
+        """Drop the draft and what was written into it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def adopt(root: Path, file: Path, request: Request, failure: str | None = None) -> Job:
+    """Make a job of a file that lies in the inbox: the file itself moves, it is never copied.
+
+    With `failure`, the job goes straight to `failed/` with that reason. The order leaves no crash in which
+    the picture is lost or becomes two jobs: everything but the file is written first, then the file moves
+    into the draft (from here on `resume_adoptions` finishes the work), then the draft is published.
+    Raises FileNotFoundError when the file has gone meanwhile.
+    """
+    draft = Draft.begin(root, request, _ADOPTION)
+    durable.replace_json(draft.path / layout.REQUEST, request.as_json())
+    if failure:
+        Status(stage="intake", message=failure, error=failure).write(draft.path, durable_too=True)
+    durable.fsync(draft.path.parent)
+    try:
+        file.rename(draft.input)
+    except OSError:
+        draft.discard()
+        raise
+    job = draft.publish(layout.FAILED if failure else layout.INBOX)
+    durable.fsync(file.parent)
+    return job
+
+
+def resume_adoptions(root: Path) -> list[Job]:
+    """Finish the adoptions that a crash interrupted. Only the one supervisor may call this."""
+    finished = []
+    for path in sorted((root / layout.TMP).glob(f"{_ADOPTION}*")):
+        try:
+            draft = Draft(root, path, Job.read(path).request)
+        except (FileNotFoundError, InvalidRequest):
+            shutil.rmtree(path)  # it died before the file was moved: the file still lies in the inbox
+            continue
+        if not draft.input.exists():
+            shutil.rmtree(path)
+            continue
+        failed = Status.read(path).error is not None
+        finished.append(draft.publish(layout.FAILED if failed else layout.INBOX))
+    return finished

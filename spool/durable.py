@@ -1,0 +1,61 @@
+"""Writing so that what was acknowledged survives power loss.
+
+Three kernel facts shape this file. A rename is atomic, but neither the name nor the bytes behind it are on
+the disk before an fsync of the directory and of the file. A failed fsync may have dropped the dirty pages,
+so trying it again and seeing success proves nothing: the error goes up, nothing is acknowledged. And a
+file system may persist a rename before the bytes of the renamed file: bytes first, always.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def fsync(path: Path) -> None:
+    """Put a file or a directory on the disk. Raises OSError, and is then not to be tried again."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Put `content` at `path` in one step: a reader sees the old file or the new one, never a torn one.
+
+    With `durable`, it is also on the disk when this returns. Two writers of the same path do not disturb
+    each other: the later rename wins.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        aside.rename(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    if durable:
+        fsync(path.parent)
+
+
+def replace_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """`replace` with a JSON value, indented, because people read these files too."""
+    replace(path, json.dumps(value, indent=2).encode() + b"\n", durable=durable)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename `source` to `target` and put both directories on the disk.
+
+    The target's parent comes first: between the two a crash may show the job in both places or in the new
+    one, never in none. Raises FileNotFoundError where somebody else was faster.
+    """
+    source.rename(target)
+    fsync(target.parent)
+    if source.parent != target.parent:
+        fsync(source.parent)

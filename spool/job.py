@@ -1,0 +1,153 @@
+"""A job: what was asked for, and the directory that holds it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from spool import layout
+from spool.errors import InvalidRequest
+from spool.ids import is_job_id, new_id
+
+SOURCES = ("http", "inbox", "cli")
+MAX_SEED = 2**32 - 1
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """The content of `request.json`, validated. It says what is wanted, never how far it got."""
+
+    id: str
+    created: str
+    source: str
+    name: str
+    input: str
+    views: bool = True
+    model: bool = True
+    remove_bg: bool = True
+    quality: str = layout.DEFAULT_QUALITY
+    seed: int = 0
+    version: int = FORMAT
+
+    def __post_init__(self) -> None:
+        for name, kind in _KINDS.items():
+            if type(getattr(self, name)) is not kind:
+                raise InvalidRequest(f"{name} must be {_PLAIN[kind]}, not {getattr(self, name)!r}")
+        if self.version != FORMAT:
+            raise InvalidRequest(f"request version {self.version} is not one this service knows ({FORMAT})")
+        if not is_job_id(self.id):
+            raise InvalidRequest(f"id {self.id!r} is not a UUIDv7")
+        if self.source not in SOURCES:
+            raise InvalidRequest(f"source {self.source!r} is not one of {', '.join(SOURCES)}")
+        if self.quality not in layout.QUALITIES:
+            raise InvalidRequest(f"quality {self.quality!r} is not one of {', '.join(layout.QUALITIES)}")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise InvalidRequest(f"seed {self.seed} is not between 0 and {MAX_SEED}")
+        if not self.input.startswith("input.") or "/" in self.input:
+            raise InvalidRequest(f"input {self.input!r} is not the name of an input file")
+
+    @classmethod
+    def new(cls, *, source: str, name: str, suffix: str, **wishes: Any) -> Request:
+        """A request with a fresh id for a picture called `name`, kept as `input<suffix>`.
+
+        Raises InvalidRequest for a wish that is not understood.
+        """
+        unknown = set(wishes) - set(_KINDS)
+        if unknown:
+            raise InvalidRequest(f"unknown setting {', '.join(sorted(unknown))}")
+        created = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        return cls(
+            id=new_id(),
+            created=created,
+            source=source,
+            name=_printable(name),
+            input=f"input{suffix}",
+            **wishes,
+        )
+
+    @classmethod
+    def parse(cls, content: bytes) -> Request:
+        """Read `request.json`. Raises InvalidRequest for anything but a whole and valid request."""
+        try:
+            value = json.loads(content)
+        except ValueError as error:
+            raise InvalidRequest(f"request.json is not JSON: {error}") from None
+        if not isinstance(value, Mapping) or set(value) != set(_KINDS):
+            raise InvalidRequest(f"request.json must hold exactly {', '.join(_KINDS)}")
+        return cls(**value)
+
+    def as_json(self) -> dict[str, Any]:
+        """The value `parse` reads back."""
+        return asdict(self)
+
+    def wanting(self, *, views: bool | None = None, model: bool | None = None) -> Request:
+        """The same request with other wishes."""
+        return replace(
+            self,
+            views=self.views if views is None else views,
+            model=self.model if model is None else model,
+        )
+
+    @property
+    def views_only(self) -> bool:
+        """Only the four views are wanted: the job ends in `held/`, its mesh kept for a later model."""
+        return self.views and not self.model
+
+
+_PLAIN: dict[type, str] = {str: "text", bool: "true or false", int: "a whole number"}
+_KINDS: dict[str, type] = {
+    field.name: {"str": str, "bool": bool, "int": int}[str(field.type)] for field in fields(Request)
+}
+
+
+def _printable(name: str) -> str:
+    """A file name as valid Unicode: names on disk are bytes, and a lone surrogate breaks JSON's readers."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job directory and its request, as read at one moment. The folder it lies in is its state."""
+
+    path: Path
+    request: Request
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        """Parse the job directory at `path`. Raises FileNotFoundError or InvalidRequest."""
+        return cls(path, Request.parse((path / layout.REQUEST).read_bytes()))
+
+    @property
+    def id(self) -> str:
+        return self.request.id
+
+    @property
+    def input(self) -> Path:
+        """The image as it came."""
+        return self.path / self.request.input
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether a person asked for this job to stop."""
+        return (self.path / layout.CANCEL).exists()
+
+    def has(self, product: str) -> bool:
+        """Whether that product is published."""
+        return (self.path / product).exists()
+
+    def next_folder(self) -> str:
+        """Where this job belongs: the stage whose product is missing, or where finished ones go."""
+        if not (self.request.views or self.request.model):
+            return layout.HELD
+        if not self.has(layout.CUTOUT_PNG):
+            return layout.INBOX
+        if not self.has(layout.GEOMETRY_GLB):
+            return layout.GEOMETRY
+        if self.request.model:
+            return layout.DONE if self.has(layout.MODEL_GLB) else layout.TEXTURE
+        return layout.HELD if all(self.has(view) for view in layout.VIEWS) else layout.GEOMETRY

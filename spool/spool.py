@@ -1,0 +1,305 @@
+"""The spool: a directory of job directories that move. Every legal move is a method here.
+
+    tmp ──▶ held ──▶ inbox ──▶ running/<worker> ──▶ geometry, texture, held, done
+                                                └─▶ failed ──▶ inbox
+
+Nothing but the folder a job lies in records its state, so two processes can only ever race for a rename,
+which the kernel decides: the loser gets ENOENT and looks again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from spool import durable, layout
+from spool.draft import Draft
+from spool.errors import InvalidRequest, NoSuchJob, SpoolUnusable, WrongState
+from spool.ids import is_job_id
+from spool.job import Job, Request
+from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, STAGE_OF_FOLDER, TMP
+from spool.status import Status, count_attempt, read_attempts, refund_attempt
+
+# In the order jobs move, with `running` between the waiting folders: a job that moves on while a reader
+# walks this list moves towards where the reader will look next.
+_SEARCH = (HELD, INBOX, RUNNING, layout.GEOMETRY, RUNNING, layout.TEXTURE, RUNNING, DONE, FAILED)
+_PASSES = 4
+
+
+@dataclass(frozen=True)
+class Found:
+    """A job as a reader met it: the folder, the worker that runs it, and the news at that moment."""
+
+    job: Job
+    folder: str
+    worker: str | None
+    status: Status
+
+
+class Spool:
+    """One spool directory. Cheap to make; holds no state but the path."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def open(cls, root: Path) -> Spool:
+        """The spool at `root`, made if it is not there.
+
+        Raises SpoolUnusable where it cannot be made, or where its folders lie on different file systems:
+        a rename between those is a copy, and a copy is not atomic.
+        """
+        spool = cls(root.absolute())
+        try:
+            for folder in layout.FOLDERS:
+                (spool.root / folder).mkdir(parents=True, exist_ok=True)
+            devices = {(spool.root / folder).stat().st_dev for folder in layout.FOLDERS}
+        except OSError as error:
+            raise SpoolUnusable(
+                f"the spool {root} cannot be made ({error.strerror}: {error.filename}); "
+                "set PROTOSCALE_SPOOL to a directory this user may write"
+            ) from None
+        if len(devices) > 1:
+            raise SpoolUnusable(
+                f"the folders of the spool {root} lie on different file systems, where moving a job is not "
+                "atomic; put the whole spool on one file system"
+            )
+        return spool
+
+    # --- what waits ------------------------------------------------------------------------------------
+
+    def waiting(self, folder: str) -> list[str]:
+        """The ids of the jobs in a folder, oldest first."""
+        return sorted(name for name in os.listdir(self.root / folder) if is_job_id(name))
+
+    def draft(self, request: Request) -> Draft:
+        """Begin a new job in `tmp/`; nobody sees it before `Draft.publish`."""
+        return Draft.begin(self.root, request)
+
+    # --- the worker's moves ----------------------------------------------------------------------------
+
+    def enlist(self, worker: str) -> None:
+        """Make the folder that a worker claims into."""
+        (self.root / RUNNING / worker).mkdir(exist_ok=True)
+
+    def claim(self, folder: str, worker: str) -> Job | None:
+        """Take the oldest job waiting in `folder`, or None where nothing waits.
+
+        A job whose request cannot be read any more goes to `failed/` with the reason, and the next is taken.
+        """
+        for job_id in self.waiting(folder):
+            target = self.root / RUNNING / worker / job_id
+            try:
+                # Not fsynced: if power fails now, the job is found in either place and is not lost.
+                (self.root / folder / job_id).rename(target)
+            except FileNotFoundError:
+                continue
+            try:
+                return Job.read(target)
+            except (InvalidRequest, FileNotFoundError) as error:
+                self.fail(target, f"its request cannot be read: {error}")
+        return None
+
+    def begin(self, job: Job, stage: str) -> dict[str, int]:
+        """Count an attempt at `stage`, on the disk before the work starts."""
+        return count_attempt(job.path, stage)
+
+    def advance(self, job: Job) -> str:
+        """Move a claimed job to where it belongs next, and say where that is."""
+        folder = job.next_folder()
+        target = self.root / folder / job.id
+        if folder in STAGE_OF_FOLDER:
+            # Its products are on the disk. If this rename is lost, recovery repeats it.
+            job.path.rename(target)
+        else:
+            durable.move(job.path, target)
+        return folder
+
+    def fail(self, job: Path, reason: str) -> None:
+        """Give a job up: the reason on the disk first, then the move."""
+        replace(Status.read(job), error=reason, message=reason).write(job, durable_too=True)
+        durable.move(job, self.root / FAILED / job.name)
+
+    def recover(
+        self, worker: str, attempts_allowed: int, reason: str, *, refund: bool = False
+    ) -> list[tuple[str, str]]:
+        """Put what a dead worker held back to where it belongs; past the attempts, to `failed/`.
+
+        `reason` says for people how the worker ended; with `refund` it was not the job's fault, and the
+        attempt does not count. Returns (job id, folder) pairs.
+        """
+        recovered = []
+        for path in sorted((self.root / RUNNING / worker).iterdir()):
+            if is_job_id(path.name):
+                recovered.append((path.name, self._recover_one(path, attempts_allowed, reason, refund)))
+        return recovered
+
+    def _recover_one(self, path: Path, attempts_allowed: int, reason: str, refund: bool) -> str:
+        try:
+            job = Job.read(path)
+        except (InvalidRequest, FileNotFoundError) as error:
+            self.fail(path, f"its request cannot be read: {error}")
+            return FAILED
+        folder = job.next_folder()
+        stage = STAGE_OF_FOLDER.get(folder)
+        if stage and refund:
+            refund_attempt(path, stage.name)
+        if stage and job.cancelled:
+            self.fail(path, "cancelled")
+        elif stage and read_attempts(path).get(stage.name, 0) >= attempts_allowed:
+            self.fail(path, f"{stage.name} was tried {attempts_allowed} times and never finished: {reason}")
+        else:
+            return self.advance(job)
+        return FAILED
+
+    def workers(self) -> list[str]:
+        """Every name that ever claimed a job here."""
+        return sorted(path.name for path in (self.root / RUNNING).iterdir() if path.is_dir())
+
+    # --- what people ask for ---------------------------------------------------------------------------
+
+    def release(self, job_id: str, *, model: bool) -> Found:
+        """Let a held job go: for its four views, or (`model`) for views and model.
+
+        Asking again while it runs, or when it is done, changes nothing. Raises NoSuchJob, and WrongState
+        where the job failed or runs for its views only while the model is asked for.
+        """
+        for _ in range(_PASSES):
+            found = self.find(job_id)
+            if found.folder == FAILED:
+                raise WrongState(f"job {job_id} failed; retry it first")
+            wanted = found.job.request.model if model else found.job.request.views
+            if wanted:
+                return found
+            if found.folder != HELD:
+                raise WrongState(
+                    f"job {job_id} still makes its views; ask for the model once it is completed"
+                )
+            request = found.job.request.wanting(views=True, model=model)
+            try:
+                durable.replace_json(found.job.path / layout.REQUEST, request.as_json())
+                Status(message="waiting").write(found.job.path)
+                durable.move(found.job.path, self.root / INBOX / job_id)
+            except FileNotFoundError:
+                continue  # somebody else released it; look what they asked for
+            return self.find(job_id)
+        raise WrongState(f"job {job_id} keeps moving; ask again")
+
+    def cancel(self, job_id: str) -> Found:
+        """Stop a job: a waiting one goes to `failed/` now, a running one at its worker's next step.
+
+        Raises NoSuchJob, and WrongState where it is finished already.
+        """
+        for _ in range(_PASSES):
+            found = self.find(job_id)
+            if found.folder == DONE or (found.folder == FAILED and not found.job.cancelled):
+                raise WrongState(f"job {job_id} is finished ({found.folder}); there is nothing to cancel")
+            try:
+                # The mark comes first: a crash between the two leaves a job that says it was cancelled.
+                durable.replace(found.job.path / layout.CANCEL, b"")
+                if found.folder not in (RUNNING, FAILED):
+                    durable.move(found.job.path, self.root / FAILED / job_id)
+            except FileNotFoundError:
+                continue
+            return self.find(job_id)
+        raise WrongState(f"job {job_id} keeps moving; ask again")
+
+    def retry(self, job_id: str) -> Found:
+        """Give a failed job its attempts back and queue it again; its products are kept.
+
+        Raises NoSuchJob, and WrongState where it did not fail.
+        """
+        found = self.find(job_id)
+        if found.folder != FAILED:
+            raise WrongState(f"job {job_id} did not fail (it is in {found.folder}): nothing to retry")
+        request = found.job.request
+        if not (request.views or request.model):
+            request = request.wanting(views=True, model=True)
+        try:
+            durable.replace_json(found.job.path / layout.REQUEST, request.as_json())
+            (found.job.path / layout.ATTEMPTS).unlink(missing_ok=True)
+            (found.job.path / layout.CANCEL).unlink(missing_ok=True)
+            Status(message="waiting").write(found.job.path)
+            durable.move(found.job.path, self.root / INBOX / job_id)
+        except FileNotFoundError:
+            pass  # a second retry was faster: the job is on its way
+        return self.find(job_id)
+
+    def remove(self, job_id: str) -> None:
+        """Delete a job that nobody works on, with everything in it.
+
+        Raises NoSuchJob, and WrongState for a job that waits or runs: cancel it first.
+        """
+        found = self.find(job_id)
+        if found.folder not in (DONE, FAILED, HELD):
+            raise WrongState(f"job {job_id} is in {found.folder}; cancel it before deleting it")
+        gone = self.root / TMP / f"gone-{job_id}"
+        try:
+            durable.move(found.job.path, gone)
+        except FileNotFoundError:
+            raise NoSuchJob(job_id) from None
+        shutil.rmtree(gone)
+
+    # --- readers ---------------------------------------------------------------------------------------
+
+    def find(self, job_id: str) -> Found:
+        """Where a job lies and what is known of it. Raises NoSuchJob.
+
+        A job may move while we look, so the folders are walked in the order jobs move, several times.
+        """
+        if is_job_id(job_id):
+            for _ in range(_PASSES):
+                for folder, path in self._places(job_id):
+                    try:
+                        job = Job.read(path)
+                    except FileNotFoundError:
+                        continue
+                    worker = path.parent.name if folder == RUNNING else None
+                    return Found(job, folder, worker, Status.read(path))
+        raise NoSuchJob(job_id)
+
+    def _places(self, job_id: str) -> Iterator[tuple[str, Path]]:
+        for folder in _SEARCH:
+            if folder == RUNNING:
+                for worker in os.listdir(self.root / RUNNING):
+                    yield RUNNING, self.root / RUNNING / worker / job_id
+            else:
+                yield folder, self.root / folder / job_id
+
+    def open_file(self, job_id: str, name: str) -> BinaryIO:
+        """A file of a job, opened: it stays readable while the job moves or is deleted.
+
+        Raises NoSuchJob, and FileNotFoundError where the job has no such file.
+        """
+        for attempt in range(_PASSES):
+            found = self.find(job_id)
+            try:
+                return (found.job.path / name).open("rb")
+            except FileNotFoundError:
+                if found.job.path.exists() or attempt == _PASSES - 1:
+                    raise
+        raise NoSuchJob(job_id)
+
+    def newest(self, limit: int, before: str | None = None) -> list[Found]:
+        """Up to `limit` jobs, newest first, older than the id `before`."""
+        ids = {
+            name for folder in (HELD, INBOX, layout.GEOMETRY, layout.TEXTURE) for name in self.waiting(folder)
+        }
+        for worker in self.workers():
+            ids.update(self.waiting(f"{RUNNING}/{worker}"))
+        ids.update(self.waiting(DONE), self.waiting(FAILED))
+        page: list[Found] = []
+        for job_id in sorted(ids, reverse=True):
+            if before is not None and job_id >= before:
+                continue
+            if len(page) == limit:
+                break
+            try:
+                page.append(self.find(job_id))
+            except (NoSuchJob, InvalidRequest):
+                continue  # deleted, or damaged, since it was listed
+        return page

@@ -1,0 +1,97 @@
+"""status.json and attempts.json: how far a job got, and how often it was tried.
+
+They are two files because they are two things. `status.json` is news for people: it is rewritten several
+times a second without fsync, so power loss may leave it old or empty, and nothing is decided by it.
+`attempts.json` is record: it is on the disk before the work it counts begins, so that a job that takes its
+worker, or the machine, down with it is still counted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from spool import durable, layout
+from spool.job import Request
+
+
+@dataclass(frozen=True)
+class Status:
+    """The content of `status.json`. `progress` is 0 to 100 over the whole job; timings are seconds."""
+
+    stage: str = ""
+    progress: float = 0.0
+    message: str = ""
+    worker: str | None = None
+    engine: str | None = None
+    error: str | None = None
+    notes: tuple[str, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    attempts: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, job: Path) -> Status:
+        """The job's news; a missing, torn or foreign file reads as no news. Raises nothing but OSError."""
+        try:
+            value = json.loads((job / layout.STATUS).read_bytes())
+            known = {item.name for item in fields(cls)}
+            status = cls(**{name: value[name] for name in known & set(value)})
+            return cls(**{**asdict(status), "notes": tuple(status.notes), "progress": float(status.progress)})
+        except (FileNotFoundError, ValueError, TypeError):
+            return cls()
+
+    def write(self, job: Path, *, durable_too: bool = False) -> None:
+        """Replace the job's `status.json`."""
+        durable.replace_json(job / layout.STATUS, asdict(self), durable=durable_too)
+
+
+def read_attempts(job: Path) -> dict[str, int]:
+    """How often each stage of this job was begun."""
+    try:
+        value = json.loads((job / layout.ATTEMPTS).read_bytes())
+    except FileNotFoundError:
+        return {}
+    return {str(stage): int(count) for stage, count in value.items()}
+
+
+def count_attempt(job: Path, stage: str) -> dict[str, int]:
+    """Count one more attempt at `stage`, on the disk when this returns."""
+    attempts = read_attempts(job)
+    attempts[stage] = attempts.get(stage, 0) + 1
+    durable.replace_json(job / layout.ATTEMPTS, attempts)
+    return attempts
+
+
+def refund_attempt(job: Path, stage: str) -> None:
+    """Take back an attempt that was not the job's fault (a drain, a full disk)."""
+    attempts = read_attempts(job)
+    attempts[stage] = max(0, attempts.get(stage, 0) - 1)
+    durable.replace_json(job / layout.ATTEMPTS, attempts)
+
+
+_FULL = {"cutout": (0.0, 5.0), "geometry": (5.0, 50.0), "texture": (50.0, 90.0), "finishing": (90.0, 100.0)}
+_VIEWS = {"cutout": (0.0, 10.0), "geometry": (10.0, 90.0), "finishing": (90.0, 100.0)}
+
+
+def progress_over_job(request: Request, part: str, share: float) -> float:
+    """Where a job is, 0 to 100, when `share` (0 to 1) of `part` is done.
+
+    The parts are the stages and `finishing`, what comes after the last model step.
+    """
+    start, end = (_VIEWS if request.views_only else _FULL)[part]
+    return round(start + (end - start) * min(max(share, 0.0), 1.0), 1)
+
+
+def as_error(status: Status, cancelled: bool) -> str:
+    """Why a job lies in `failed/`, also where the process that moved it there died before it could say."""
+    if status.error:
+        return status.error
+    return "cancelled" if cancelled else "it failed, and the reason was lost; `protoscale retry` tries again"
+
+
+def public_error(status: Status, folder: str, cancelled: bool) -> Any:
+    """The error field readers see: set only for jobs that have really failed."""
+    return as_error(status, cancelled) if folder == layout.FAILED else None

@@ -1,0 +1,106 @@
+"""How a job is told to the outside: the status object that the HTTP API and the command line share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spool import layout
+from spool.errors import NoSuchJob
+from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, STAGE_OF_FOLDER
+from spool.spool import Found, Spool
+from spool.status import public_error, read_attempts
+
+PENDING = "pending"
+PROCESSING = "processing"
+COMPLETED = "completed"
+GIVEN_UP = "failed"
+
+
+def state_of(found: Found) -> str:
+    """`pending`, `processing`, `completed` or `failed`: derived from the folder, recorded nowhere."""
+    if found.folder == DONE:
+        return COMPLETED
+    if found.folder == FAILED:
+        return GIVEN_UP
+    if found.folder == HELD:
+        return COMPLETED if found.job.request.views_only else PENDING
+    if found.folder == INBOX and not read_attempts(found.job.path):
+        return PENDING
+    return PROCESSING
+
+
+def stage_of(found: Found) -> str:
+    """The stage a job is in or waits for; `uploaded`, `views` and `done` where it rests."""
+    if found.folder == HELD:
+        return "views" if found.job.request.views_only else "uploaded"
+    if found.folder == DONE:
+        return "done"
+    if found.folder in STAGE_OF_FOLDER:
+        return STAGE_OF_FOLDER[found.folder].name
+    return found.status.stage or "cutout"
+
+
+def status_object(spool: Spool, found: Found) -> dict[str, Any]:
+    """The public status of one job."""
+    request, status, state = found.job.request, found.status, state_of(found)
+    finished = state == COMPLETED
+    return {
+        "job_id": request.id,
+        "status": state,
+        "progress": 100.0 if finished else status.progress,
+        "stage": stage_of(found),
+        "error": public_error(status, found.folder, found.job.cancelled),
+        "message": status.message,
+        "queue_position": queue_position(spool, found),
+        "engine": status.engine,
+        "timings": dict(status.timings),
+        "notes": list(status.notes),
+        "attempts": read_attempts(found.job.path),
+        "worker": found.worker,
+        "name": request.name,
+        "source": request.source,
+        "quality": request.quality,
+        "seed": request.seed,
+        "created_at": request.created,
+        "has_views": found.job.has(layout.VIEWS[-1]),
+        "has_model": found.folder == DONE and found.job.has(layout.MODEL_GLB),
+    }
+
+
+def summary(found: Found) -> dict[str, Any]:
+    """One line of a job list."""
+    request = found.job.request
+    return {
+        "job_id": request.id,
+        "status": state_of(found),
+        "stage": stage_of(found),
+        "progress": 100.0 if state_of(found) == COMPLETED else found.status.progress,
+        "has_model": found.folder == DONE and found.job.has(layout.MODEL_GLB),
+        "created_at": request.created,
+        "name": request.name,
+        "quality": request.quality,
+        "error": public_error(found.status, found.folder, found.job.cancelled),
+    }
+
+
+def queue_position(spool: Spool, found: Found) -> int | None:
+    """How many jobs wait in the same folder before this one, plus one; None for jobs that do not wait."""
+    if found.folder not in STAGE_OF_FOLDER:
+        return None
+    return 1 + sum(1 for job_id in spool.waiting(found.folder) if job_id < found.job.id)
+
+
+def look(spool: Spool, job_id: str) -> dict[str, Any]:
+    """Find a job and tell it. Raises NoSuchJob."""
+    for _ in range(4):
+        found = spool.find(job_id)
+        try:
+            return status_object(spool, found)
+        except FileNotFoundError:
+            continue  # it moved between two reads
+    raise NoSuchJob(job_id)
+
+
+def is_running(found: Found) -> bool:
+    """Whether a worker holds the job now."""
+    return found.folder == RUNNING
