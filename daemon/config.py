@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.models import DEFAULT, WEIGHTS, u2net_home
+from spool.layout import DEFAULT_QUALITY, QUALITIES
 from spool.settings import SpoolSettings, flag, folder, number, one_of, setting, size, whole
 
 UNSET = "auto"
@@ -85,6 +86,13 @@ class Config(SpoolSettings):
         "seconds, at least 0.1",
         number(0.1),
         "A dropped file that nothing shows to be complete is taken when it stood still this long.",
+    )
+    quality: str = setting(
+        "PROTOSCALE_QUALITY",
+        DEFAULT_QUALITY,
+        ", ".join(QUALITIES),
+        one_of(*QUALITIES),
+        "Quality of the models made of dropped files.",
     )
     max_pixels: int = setting(
         "PROTOSCALE_MAX_PIXELS",

@@ -41,9 +41,10 @@ class Sight:
 class Inbox:
     """Looks at `inbox/` again and again. What it remembers between looks only tells growing from resting."""
 
-    def __init__(self, spool: Spool, settle: float) -> None:
+    def __init__(self, spool: Spool, settle: float, quality: str = layout.DEFAULT_QUALITY) -> None:
         self._spool = spool
         self._settle = settle
+        self._quality = quality
         self._root = spool.root / layout.INBOX
         self._sights: dict[Path, Sight] = {}
         self._closed: set[Path] = set()
@@ -132,7 +133,8 @@ class Inbox:
             failure = f"{path.name} is empty (0 bytes); copy it again"
         elif suffix is None:
             failure = f"{path.name} is not a picture: its content is none of {picture.ACCEPTED}"
-        request = Request.new(source="inbox", name=path.name, suffix=suffix or _plain_suffix(path))
+        suffix = suffix or _plain_suffix(path)
+        request = Request.new(source="inbox", name=path.name, suffix=suffix, quality=self._quality)
         job = adopt(self._spool.root, path, request, failure)
         log.info("job %s: took %s%s", job.id, path.name, f" ({failure})" if failure else "")
         return job

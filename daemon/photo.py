@@ -19,10 +19,11 @@ from typing import BinaryIO
 from PIL import Image, ImageCms, ImageOps
 
 from daemon.errors import BadJob
-from spool.picture import ACCEPTED
+from spool.picture import ACCEPTED, suffix_of
 
 # JPEG also opens the multi-picture JPEGs of phones (MPO); of those, as of animations, the first picture counts.
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+SUFFIXES = (".png", ".jpg", ".webp", ".avif", ".gif", ".bmp", ".tif")
 
 # Everything Pillow's decoders raise for bytes that are not what their header promised.
 _DAMAGE = (
@@ -35,6 +36,8 @@ _DAMAGE = (
     LookupError,
     TypeError,
     OverflowError,
+    RuntimeError,
+    AssertionError,
 )
 
 # Warning filters and Pillow's own pixel limit belong to the whole process: one photo is decoded at a time.
@@ -93,6 +96,9 @@ def _header(file: BinaryIO) -> Iterator[Image.Image]:
         picture = Image.open(file, formats=FORMATS)
     except _DAMAGE as error:
         _pass_on_disk_error(error)
+        suffix = suffix_of(start)
+        if suffix in SUFFIXES and not _is_text(start):
+            raise _damaged(suffix[1:].upper(), error) from error
         raise BadJob(_what_instead(start)) from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
@@ -135,14 +141,18 @@ def _decode(picture: Image.Image) -> Image.Image:
         raise BadJob(f"The {kind} file needs more memory than there is. Send a smaller copy.") from error
     except _DAMAGE as error:
         _pass_on_disk_error(error)
-        raise BadJob(
-            f"The {kind} file is damaged or cut off ({error}). Was it copied completely? "
-            "Open it in an image program, save it again and send that."
-        ) from error
+        raise _damaged(kind, error) from error
     try:
         return ImageOps.exif_transpose(picture)
     except _DAMAGE:  # a garbled note on orientation does not spoil the pixels
         return picture.copy()
+
+
+def _damaged(kind: str, error: Exception) -> BadJob:
+    return BadJob(
+        f"The {kind} file is damaged or cut off ({error}). Was it copied completely? "
+        "Open it in an image program, save it again and send that."
+    )
 
 
 def _to_8_bit_srgb(picture: Image.Image) -> Image.Image:

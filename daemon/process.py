@@ -7,8 +7,10 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from multiprocessing.process import BaseProcess
 
+from daemon import joblog
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.errors import EngineUnavailable
@@ -30,14 +32,18 @@ def main(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers
     die_with(parent)
     # Ctrl-C at a terminal reaches the whole group; the supervisor alone answers it, and drains us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    faulthandler.enable()
     to_stderr(config.log_level, post.name)
+    spool = Spool(config.spool)
+    spool.enlist(post.name)
+    # On SIGABRT (the supervisor's answer to a hang) and on a crash in native code, every thread's stack goes
+    # here; the supervisor carries it to the log of the job that was running.
+    stacks = joblog.stacks_file(spool, post.name).open("w")
+    faulthandler.enable(stacks)
     # Before torch is imported anywhere: it reads these once. The code of the engines says "cuda:0" in places,
     # so a worker sees its own card only, as card 0.
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     if post.device.startswith("cuda:"):
         os.environ["CUDA_VISIBLE_DEVICES"] = post.device.partition(":")[2]
-    spool = Spool(config.spool)
     try:
         _work(spool, config, post, pulse, geometry_workers)
     except EngineUnavailable as error:
@@ -45,10 +51,8 @@ def main(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers
         sys.exit(EX_CONFIG)
     except Exception:
         # The one broad catch of the daemon: whatever it is, it is our bug, and this process ends.
-        from daemon.worker import log_bug
-
         log.exception("a bug in this worker: it ends, and a new one takes over")
-        log_bug(spool, post.name)
+        joblog.append_all(spool, post.name, traceback.format_exc())
         sys.exit(EX_SOFTWARE)
 
 

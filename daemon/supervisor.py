@@ -13,7 +13,7 @@ import time
 from datetime import datetime, timezone
 from types import FrameType
 
-from daemon import retention
+from daemon import joblog, retention
 from daemon.child import Crew, WebServer
 from daemon.config import Config
 from daemon.devices import posts
@@ -46,7 +46,7 @@ class Supervisor:
         self.spool = Spool.open(config.spool)
         self.wake = Wake()
         self.engine = choose.chosen(config)
-        self.inbox = Inbox(self.spool, config.settle)
+        self.inbox = Inbox(self.spool, config.settle, config.quality)
         made = posts(config, choose.DEVICES[self.engine])
         geometry_workers = sum("geometry" in post.stages for post in made)
         self.crews = [Crew(config, post, geometry_workers) for post in made]
@@ -251,6 +251,7 @@ class Supervisor:
     def _put_back(self, worker: str, reason: str) -> None:
         refund = self.draining
         self.spool.enlist(worker)
+        joblog.carry_stacks(self.spool, worker, reason)
         for job_id, folder in self.spool.recover(worker, self.config.attempts, reason, refund=refund):
             log.warning("job %s: worker %s %s; on to %s/", job_id, worker, reason, folder)
 

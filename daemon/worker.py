@@ -15,13 +15,11 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import time
-import traceback
 from dataclasses import replace
 from types import FrameType
 
-from daemon import policy
+from daemon import joblog, policy
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.engines.base import Engine
@@ -171,7 +169,7 @@ class Worker:
         log.info("job %s: %s took %.2f s, on to %s/", job.id, stage.name, seconds, folder)
 
     def _try_again(self, job: Job, stage: Stage, reason: str) -> None:
-        append_log(job, f"{stage.name}: {reason}")
+        joblog.append(job.path, f"{stage.name}: {reason}")
         tried = read_attempts(job.path)[stage.name]
         log.warning("job %s: %s failed (attempt %d): %s", job.id, stage.name, tried, reason)
         if tried >= self.config.attempts:
@@ -185,15 +183,3 @@ class Worker:
         refund_attempt(job.path, stage.name)
         replace(Status.read(job.path), message=message, worker=None).write(job.path)
         self.spool.advance(job)
-
-
-def append_log(job: Job, text: str) -> None:
-    """Add lines to the job's `job.log`, where people look when it went wrong."""
-    with (job.path / layout.LOG).open("a", encoding="utf-8") as file:
-        file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} pid {os.getpid()} {text.rstrip()}\n")
-
-
-def log_bug(spool: Spool, worker: str) -> None:
-    """Write the current exception into the log of the job this worker holds."""
-    for job_id in spool.waiting(f"{layout.RUNNING}/{worker}"):
-        append_log(Job.read(spool.root / layout.RUNNING / worker / job_id), traceback.format_exc())

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import json
+import traceback
 from pathlib import Path
 
 import pytest
 
+from daemon import joblog
 from daemon.config import Config
 from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.engines.glb import read_extras, read_glb
 from daemon.errors import BadJob, EngineError
 from daemon.pulse import Pulse
-from daemon.worker import Worker, log_bug
+from daemon.worker import Worker
 from spool import layout
 from spool.spool import Spool
 from spool.status import Status, read_attempts
@@ -201,7 +203,7 @@ def test_a_bug_ends_the_worker_and_is_told_in_the_jobs_log(spool: Spool, setting
     try:
         work_off(of)
     except ZeroDivisionError:
-        log_bug(spool, ALL.name)
+        joblog.append_all(spool, ALL.name, traceback.format_exc())
     else:
         pytest.fail("a bug must not be swallowed")
     assert "ZeroDivisionError: a bug" in (spool.root / "running" / ALL.name / job_id / "job.log").read_text()

@@ -63,7 +63,7 @@ def write_glb(mesh: Trimesh, extras: Mapping[str, JSON]) -> bytes:
     uv = _uv(mesh)
     if uv is not None:
         attributes["TEXCOORD_0"] = body.add_array(uv, _ARRAY)
-    material = _material(getattr(mesh.visual, "material", None), body)
+    material = _material(getattr(mesh.visual, "material", None), body, textured=uv is not None)
     surface = {"attributes": attributes, "indices": indices, "material": 0, "mode": 4}
     tree: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": GENERATOR, "extras": dict(extras)},
@@ -95,7 +95,7 @@ def read_glb(path: Path) -> Trimesh:
         mesh = next(iter(scene.geometry.values())) if len(scene.geometry) == 1 else None
         if mesh is None or len(scene.graph.nodes_geometry) != 1 or _is_moved(scene):
             mesh = scene.to_mesh()
-    except (ValueError, KeyError, IndexError, TypeError, NotImplementedError, OSError) as error:
+    except (ValueError, LookupError, TypeError, AssertionError, NotImplementedError) as error:
         raise EngineError(f"{path.name} is damaged and cannot be read as a mesh: {error}") from error
     if not isinstance(mesh, Trimesh) or len(mesh.faces) == 0:
         raise EngineError(f"{path.name} holds no surface")
@@ -155,8 +155,13 @@ class _Body:
 def _refuse_broken(mesh: Trimesh) -> None:
     if len(mesh.faces) == 0:
         raise EngineError("the mesh has no faces, so there is nothing to write")
-    if not np.isfinite(np.asarray(mesh.vertices, dtype=np.float32)).all():
+    if not _fits_float32(np.asarray(mesh.vertices)):
         raise EngineError("the mesh has positions that are not finite numbers")
+
+
+def _fits_float32(numbers: NDArray[Any]) -> bool:
+    # Written so that NaN, which compares as false, is refused too.
+    return bool((np.abs(numbers) <= np.finfo(np.float32).max).all())
 
 
 def _uv(mesh: Trimesh) -> NDArray[np.float32] | None:
@@ -165,21 +170,21 @@ def _uv(mesh: Trimesh) -> NDArray[np.float32] | None:
     if uv is None or len(uv) != len(mesh.vertices):
         return None
     flipped = np.asarray(uv, dtype=np.float64)[:, :2] * (1.0, -1.0) + (0.0, 1.0)
-    if not np.isfinite(flipped).all():
+    if not _fits_float32(flipped):
         raise EngineError("the mesh has texture coordinates that are not finite numbers")
     return np.ascontiguousarray(flipped, dtype=np.float32)
 
 
-def _material(own: PBRMaterial | SimpleMaterial | None, body: _Body) -> dict[str, Any]:
+def _material(own: PBRMaterial | SimpleMaterial | None, body: _Body, textured: bool) -> dict[str, Any]:
     if own is None:
         return {"name": "clay", "pbrMetallicRoughness": _BARE}
-    pbr: PBRMaterial = own if isinstance(own, PBRMaterial) else own.to_pbr()  # type: ignore[no-untyped-call]
+    pbr: PBRMaterial = own if isinstance(own, PBRMaterial) else own.to_pbr()
     surface: dict[str, Any] = {}
     if pbr.baseColorFactor is not None:
         surface["baseColorFactor"] = (np.asarray(pbr.baseColorFactor, dtype=np.float64) / 255).tolist()
     surface |= {key: float(value) for key in _FACTORS if (value := getattr(pbr, key)) is not None}
     material: dict[str, Any] = {"name": str(pbr.name or "surface"), "pbrMetallicRoughness": surface}
-    for part, keys in ((surface, _SURFACE_TEXTURES), (material, _OTHER_TEXTURES)):
+    for part, keys in ((surface, _SURFACE_TEXTURES), (material, _OTHER_TEXTURES)) if textured else ():
         for key in keys:
             if (image := getattr(pbr, key)) is not None:
                 part[key] = {"index": body.add_image(image)}

@@ -34,8 +34,8 @@ def cut(photo: Image.Image, mask: Image.Image) -> Image.Image:
     Against images with known foreground this leaves a quarter of the colour error at the rim, and it stays
     right where the mask is a pixel too generous, unlike estimates that trust alpha (blur fusion, multi-level).
     """
-    alpha = np.asarray(sharpened(mask))
-    rgba = np.dstack([np.asarray(photo), alpha])
+    colours, coarse, alpha = np.asarray(photo), np.asarray(mask), np.asarray(sharpened(mask))
+    rgba = np.dstack([colours, alpha])
     reach = 2 * max(1, round(max(photo.size) / NETWORK_SIDE))
     for inner, outer in _tiles(alpha.shape, margin=2 * reach):
         near = alpha[outer]
@@ -43,7 +43,7 @@ def cut(photo: Image.Image, mask: Image.Image) -> Image.Image:
             rgba[(*inner, slice(3))] = 0
         elif near.min() < SURE:
             top, left = inner[0].start - outer[0].start, inner[1].start - outer[1].start
-            drawn = _drawn_outward(np.asarray(photo)[outer], near, np.asarray(mask)[outer], reach)
+            drawn = _drawn_outward(colours[outer], near, coarse[outer], reach)
             height, width = alpha[inner].shape
             rgba[(*inner, slice(3))] = drawn[top : top + height, left : left + width]
     return Image.fromarray(rgba)

@@ -27,7 +27,7 @@ class SaliencyNetwork:
     """
 
     def __init__(self, name: str, path: Path, providers: Sequence[str]) -> None:
-        rembg = _rembg()
+        rembg = import_rembg()
         # rembg looks for its models where the environment says, at the moment a session is made.
         with _environment("U2NET_HOME", str(path.parent)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it fell back: said by `providers`
@@ -75,14 +75,15 @@ class _Confidence:
         return getattr(self._session, name)
 
 
-def require_rembg() -> None:
+def requireimport_rembg() -> None:
     """Raises `EngineUnavailable` where rembg cannot be imported; without ONNX Runtime it would exit instead."""
     if not all(importlib.util.find_spec(name) for name in ("rembg", "onnxruntime")):
         raise EngineUnavailable("rembg with ONNX Runtime is not installed. Run `pip install 'rembg[cpu]'`.")
 
 
-def _rembg() -> ModuleType:
-    require_rembg()
+def import_rembg() -> ModuleType:
+    """The package rembg, imported in a second where a plain import takes most of a minute the first time."""
+    requireimport_rembg()
     with _without_jit():
         return importlib.import_module("rembg")
 

@@ -47,7 +47,7 @@ class Frame:
 
 def frame(mesh: Trimesh) -> Frame:
     """The frame of all four views: the middle of the mesh's box, and its longest half side plus a margin."""
-    low, high = np.asarray(mesh.bounds, dtype=np.float64)
+    low, high = np.zeros((2, 3)) if mesh.bounds is None else np.asarray(mesh.bounds, dtype=np.float64)
     half = float((high - low).max()) / 2
     if not np.isfinite(half) or half <= 0:
         raise EngineError("the mesh has no extent, so there is nothing to show")

@@ -90,7 +90,6 @@ class SilhouetteEngine:
         gutter = round(atlases.GUTTER / scale) * scale
         spots = seen.from_photo(placement.to_photo(mesh.vertices)) * scale + gutter
         parts, faces, start = [], [], 0
-        normals = mesh.vertex_normals
         for offset, side in ((0.0, front), (wide, back)):
             used, local = np.unique(side, return_inverse=True)
             u = (np.clip(spots[used, 0], 0.5, wide - 0.5) + offset) / picture.width
@@ -105,7 +104,6 @@ class SilhouetteEngine:
         textured = Trimesh(
             mesh.vertices[used],
             np.concatenate(faces),
-            vertex_normals=normals[used],
             visual=TextureVisuals(uv=np.concatenate([part[1] for part in parts]), material=material),
             metadata=json.loads(json.dumps(dict(mesh.metadata))),
             process=False,

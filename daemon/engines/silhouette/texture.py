@@ -40,13 +40,11 @@ def atlas(subject: Subject, texture: int, mirrored: bool) -> tuple[Image.Image, 
 def dilated(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """RGB of the RGBA `pixels`, with the object's own colours carried over and past its soft outline.
 
-    A texel of the outline mixes object and background; the less opaque it is, the more it is replaced.
+    What counts as object (alpha of a half or more) keeps its colour; what is beyond fades into the dilation.
     """
     colours = pixels[..., :3].astype(np.float32)
     alpha = pixels[..., 3].astype(np.float32) / 255
-    sure = ramp(alpha, 0.5, 0.9).astype(np.float32)
-    if not sure.any():
-        sure = (alpha >= 0.5).astype(np.float32)
+    sure = ramp(alpha, 0.2, 0.5).astype(np.float32)
     around = push_pull(colours, sure)
     mixed = around + (colours - around) * sure[..., None]
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
@@ -72,8 +70,8 @@ def push_pull(colours: Colours, weight: Colours) -> Colours:
 def smooth_back(front: NDArray[np.uint8], solid: Bools) -> NDArray[np.uint8]:
     """The rim's colours carried smoothly across: what the photo does not show is not made up."""
     depth = cv2.distanceTransform(np.pad(solid, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    span = float(depth.max())
-    rim = (solid & (depth <= max(3.0, 0.15 * span))).astype(np.float32)
+    side = max(solid.shape)
+    rim = (solid & (depth <= max(3.0, 0.02 * side))).astype(np.float32)
     factor = max(1, max(solid.shape) // 256)
     size = (-(-solid.shape[1] // factor), -(-solid.shape[0] // factor))
     weight = cv2.resize(rim, size, interpolation=cv2.INTER_AREA)
@@ -82,7 +80,7 @@ def smooth_back(front: NDArray[np.uint8], solid: Bools) -> NDArray[np.uint8]:
     filled = cv2.GaussianBlur(filled, (0, 0), 0.03 * max(size))
     far = cv2.resize(filled, solid.shape[::-1], interpolation=cv2.INTER_LINEAR)
     # Along the rim the back continues the front, texel by texel, so that no seam shows.
-    share = ramp(depth, 1.0, max(3.0, 0.2 * span)).astype(np.float32)[..., None]
+    share = ramp(depth, 1.0, max(4.0, 0.06 * side)).astype(np.float32)[..., None]
     mixed = front + (far - front) * share
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
