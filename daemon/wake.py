@@ -47,8 +47,9 @@ class Wake:
         """Sleep until somebody rings, one of the `others` (descriptors) becomes readable, or time is up."""
         readable, _, _ = select.select([self._read, *others], [], [], max(0.0, seconds))
         if self._read in readable:
-            while len(os.read(self._read, 4096)) == 4096:
-                pass
+            with contextlib.suppress(BlockingIOError):  # a full pipe holds a whole number of reads
+                while len(os.read(self._read, 4096)) == 4096:
+                    pass
 
     def close(self) -> None:
         """Give the pipe back."""

@@ -165,7 +165,6 @@ def drawings() -> dict[str, Alpha]:
         "soft": soft(),
         "specks and pinholes": specks(),
         "checkers": checkers(20, 12),
-        "small checkers": checkers(3, 30),
         "corner to corner": boxes((60, 60, 160, 160), (160, 160, 260, 260)),
         "whole frame": boxes((0, 0, 200, 150), shape=(150, 200)),
         "cut by the frame": disk(150, (20, 300), (SIDE, SIDE)),
@@ -177,10 +176,11 @@ def drawings() -> dict[str, Alpha]:
 
 
 def hairlines() -> dict[str, Alpha]:
-    """Thinner than any grid resolves: these must not vanish, but cannot keep their outline."""
+    """So thin that pixels decide: these must not vanish, but need not keep their outline as well as others."""
     slant = np.zeros((SIDE, SIDE), np.uint8)
     cv2.line(slant, (20, 30), (300, 260), 255, 1)
     return {
+        "small checkers": checkers(3, 30),
         "one pixel high": boxes((20, 100, 300, 101)),
         "one pixel, slanting": slant,
         "one pixel wide frame": boxes((20, 20, 300, 21), (20, 299, 300, 300), (20, 20, 21, 300), (299, 20, 300, 300)),

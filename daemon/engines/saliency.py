@@ -75,7 +75,7 @@ class _Confidence:
         return getattr(self._session, name)
 
 
-def requireimport_rembg() -> None:
+def require_rembg() -> None:
     """Raises `EngineUnavailable` where rembg cannot be imported; without ONNX Runtime it would exit instead."""
     if not all(importlib.util.find_spec(name) for name in ("rembg", "onnxruntime")):
         raise EngineUnavailable("rembg with ONNX Runtime is not installed. Run `pip install 'rembg[cpu]'`.")
@@ -83,7 +83,7 @@ def requireimport_rembg() -> None:
 
 def import_rembg() -> ModuleType:
     """The package rembg, imported in a second where a plain import takes most of a minute the first time."""
-    requireimport_rembg()
+    require_rembg()
     with _without_jit():
         return importlib.import_module("rembg")
 

@@ -17,7 +17,7 @@ Bools = NDArray[np.bool_]
 
 SMALLEST_SIDE = 8  # pixels; below it the outline says nothing about a shape
 MARGIN = 3  # cells left empty around the object
-CELLS_ACROSS = 5.0  # wanted over the mean width of the object
+CELLS_ACROSS = 8.0  # wanted over the mean width of the object
 FINEST = 4  # a thin object's grid is at most this many times finer than the preset's
 SPECK = 0.002  # parts and holes below this share of the object's area are noise of the cut-out
 
@@ -129,12 +129,18 @@ def _sample(
 
 
 def _thickened(hard: NDArray[np.uint8], step: float) -> Floats:
-    """What is thinner than a cell, drawn 1.5 cells wide so that the grid's nodes cannot miss it."""
-    core = cv2.morphologyEx(hard, cv2.MORPH_OPEN, _disk(0.6 * step))
-    near = cv2.dilate(core, _disk(1.5 * step))
-    thin = hard & (1 - near)
+    """What is too thin for the blur and the nodes: drawn 1.5 cells wide, or, where a cell is hardly more than
+    a pixel, weighted so that half of it is left after the blur."""
+    width = max(step, 1.2)
+    core = cv2.morphologyEx(hard, cv2.MORPH_OPEN, _disk(0.6 * width))
+    rest = hard & (1 - core)
+    # Every corner leaves a little rest; only what reaches away from the core is thin, then with its root.
+    thin = rest & (1 - cv2.dilate(core, _disk(1.5 * width)))
     if not thin.any():
         return np.zeros(hard.shape, np.float32)
+    thin = rest & cv2.dilate(thin, _disk(2.5 * width))
+    if step < 1.2:
+        return np.asarray(1.4 * thin, dtype=np.float32)
     return np.asarray(cv2.dilate(thin, _disk(0.75 * step)), dtype=np.float32)
 
 

@@ -1,0 +1,143 @@
+"""The small parts between processes: the lock, the pulse, the bell, systemd's socket."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from daemon.child import Backoff
+from daemon.notify import Systemd
+from daemon.pulse import Pulse
+from daemon.wake import Wake, watch
+from spool import lock
+from spool.board import Board
+from spool.errors import SpoolUnusable
+from spool.spool import Spool
+from tests.support import until
+
+
+def test_the_lock_is_held_by_one_and_given_back_by_the_kernel(tmp_path: Path) -> None:
+    assert not lock.is_held(tmp_path)
+    held = lock.take(tmp_path)
+    assert lock.is_held(tmp_path)
+    with pytest.raises(SpoolUnusable, match="another supervisor"):
+        lock.take(tmp_path, patience=0.05)
+    os.close(held)
+    code = f"from pathlib import Path; from spool import lock; lock.take(Path({str(tmp_path)!r})); print(1, flush=True)"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code + "; input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path.cwd(),
+    )
+    with holder:
+        assert holder.stdout and holder.stdout.readline()
+        assert lock.is_held(tmp_path)
+        holder.send_signal(signal.SIGKILL)
+    assert not lock.is_held(tmp_path)
+
+
+def test_a_board_left_behind_by_a_dead_supervisor_is_not_believed(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path)
+    board = Board(1, "2026-01-01", "sphere", None, (), ())
+    board.write(spool.root)
+    assert Board.read(spool.root) is None
+    held = lock.take(spool.root)
+    assert Board.read(spool.root) == board
+    os.close(held)
+
+
+def test_a_pulse_tells_silence_from_idleness() -> None:
+    pulse = Pulse()
+    now = time.monotonic()
+    assert not pulse.is_busy and pulse.silence(now + 99) == 0
+    pulse.begin()
+    assert pulse.is_busy
+    assert 98 < pulse.silence(now + 99) <= 99
+    pulse.step()
+    pulse.end()
+    assert not pulse.is_busy and pulse.jobs == 1
+    assert pulse.silence(now + 99) == 0
+
+
+def test_the_bell_ends_a_wait_from_a_thread_and_from_a_signal() -> None:
+    wake = Wake()
+    began = time.monotonic()
+    threading.Timer(0.05, wake.ring).start()
+    wake.wait(20)
+    caught: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: caught.append(number))
+    wake.on_signals()
+    threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGUSR1)).start()
+    wake.wait(20)
+    signal.signal(signal.SIGUSR1, before)
+    wake.close()
+    assert caught == [signal.SIGUSR1]
+    assert time.monotonic() - began < 15
+
+
+def test_a_ring_before_the_wait_is_not_lost() -> None:
+    wake = Wake()
+    for _ in range(100_000):  # more than the pipe holds
+        wake.ring()
+    began = time.monotonic()
+    wake.wait(20)
+    wake.wait(0.01)
+    assert time.monotonic() - began < 15
+    wake.close()
+
+
+def test_file_events_name_what_was_closed_or_moved_in(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    heard: list[str] = []
+    observer = watch([tmp_path / "in"], lambda path: heard.append(path.name))
+    assert observer is not None
+    (tmp_path / "in" / "written").write_text("x")
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved").rename(tmp_path / "in" / "moved")
+    until(lambda: {"written", "moved"} <= set(heard))
+    observer.stop()
+    observer.join()
+
+
+def test_a_child_that_keeps_dying_waits_longer_each_time_up_to_a_minute() -> None:
+    backoff = Backoff()
+    pauses = []
+    for _ in range(12):
+        backoff.born()
+        backoff.died()
+        pauses.append(round(backoff.due - time.monotonic(), 2))
+    assert pauses == sorted(pauses)
+    assert pauses[0] < 0.2 and 59 < pauses[-1] <= 60
+
+
+def test_systemd_hears_what_it_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        systemd = Systemd({"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "3000000"})
+        assert systemd.watchdog_seconds == 3
+        systemd.tell("READY=1")
+        systemd.status("2 waiting")
+        systemd.status("2 waiting")  # said once
+        systemd.alive()
+        assert [manager.recv(99) for _ in range(3)] == [b"READY=1", b"STATUS=2 waiting", b"WATCHDOG=1"]
+        manager.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            manager.recv(99)
+
+
+def test_without_systemd_nothing_is_said() -> None:
+    systemd = Systemd({})
+    systemd.tell("READY=1")
+    systemd.alive()
+    assert systemd.watchdog_seconds == 0
+    assert Systemd({"WATCHDOG_USEC": "5000000", "WATCHDOG_PID": "1"}).watchdog_seconds == 0
