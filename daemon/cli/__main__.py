@@ -1,0 +1,192 @@
+"""`protoscale`: the parser, and the one place where errors become exit codes.
+
+What a command needs is imported by the command itself, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from daemon.cli import exits
+from daemon.errors import DaemonError
+from spool.errors import InvalidRequest, NoSuchJob, SpoolError, SpoolFull, SpoolUnusable, WrongState
+from spool.layout import DEFAULT_QUALITY, QUALITIES
+from spool.settings import WrongSetting
+
+ABOUT = """Turn a photo of an object into a textured 3D model.
+
+The spool is a directory that is queue, record and result at once: a job is a directory in it, and the folder it
+lies in (inbox, geometry, texture, done, failed) is its state. Any image copied into <spool>/inbox becomes a job."""
+
+CODES = "exit codes:\n" + "\n".join(f"  {code:<4} {meaning}" for code, meaning in exits.MEANING.items())
+
+JOB = "a job: its id, or the last characters of it (as `protoscale ls` shows them)"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="protoscale",
+        description=ABOUT,
+        epilog=f"examples:\n  protoscale run\n  protoscale submit cup.jpg --quality ultra --out models/\n"
+        f"  protoscale status\n\n{CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"protoscale {version('protoscale')}")
+    top.add_argument("--spool", type=Path, metavar="DIR", help="use this spool (instead of PROTOSCALE_SPOOL)")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, what: str, example: str, *, json: bool = False) -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            name,
+            help=what,
+            description=what[0].upper() + what[1:] + ".",
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if json:
+            made.add_argument("--json", action="store_true", help="print JSON for a program to read")
+        return made
+
+    run = add("run", "run the service: supervisor, workers and HTTP server, until SIGTERM", "protoscale run")
+    run.add_argument("--no-http", action="store_true", help="without the HTTP server")
+    add("serve", "run the HTTP server alone", "protoscale serve")
+
+    submit = add(
+        "submit",
+        "queue photos and wait for their models",
+        "protoscale submit cup.jpg vase.png --quality ultra --out models/",
+        json=True,
+    )
+    submit.add_argument("files", nargs="+", type=Path, metavar="FILE", help="image files")
+    submit.add_argument("--no-wait", action="store_true", help="queue them and return")
+    _wishes(submit, out="copy each result into a folder of this directory, named after its photo")
+
+    make = add(
+        "make",
+        "make one model here and now, with no service running",
+        "protoscale make cup.jpg --quality draft --out cup/",
+        json=True,
+    )
+    make.add_argument("file", type=Path, metavar="FILE", help="an image file")
+    _wishes(make, out="where the results go (default: a folder named after the photo)")
+
+    status = add(
+        "status", "tell how one job is doing, or the whole service", "protoscale status 9c1f2a", json=True
+    )
+    status.add_argument("job", nargs="?", metavar="JOB", help=JOB + "; without it, the service")
+
+    ls = add("ls", "list the jobs, newest first", "protoscale ls --limit 10", json=True)
+    ls.add_argument(
+        "--limit", type=_positive, default=20, metavar="N", help="at most N jobs (default %(default)s)"
+    )
+
+    for name, what in (
+        ("cancel", "stop jobs: waiting ones now, running ones at their next step"),
+        ("retry", "queue failed jobs again; what they had made is kept"),
+        ("rm", "delete finished, failed or held jobs with everything in them"),
+    ):
+        add(name, what, f"protoscale {name} 9c1f2a").add_argument("jobs", nargs="+", metavar="JOB", help=JOB)
+
+    models = add("models", "show or fetch the models that engines need", "protoscale models pull")
+    kinds = models.add_subparsers(dest="action", required=True, metavar="ACTION")
+    kinds.add_parser("ls", help="show what is there").add_argument("--json", action="store_true")
+    pull = kinds.add_parser("pull", help="fetch a model and verify it by its sha256")
+    pull.add_argument("name", nargs="?", metavar="NAME", help="which (default: REMBG_MODEL)")
+
+    add("doctor", "tell what works here, what does not, and what to do", "protoscale doctor", json=True)
+    return top
+
+
+def _wishes(command: argparse.ArgumentParser, *, out: str) -> None:
+    command.add_argument(
+        "--quality", choices=QUALITIES, default=DEFAULT_QUALITY, help="(default %(default)s)"
+    )
+    command.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="for engines that use one (default 0)"
+    )
+    command.add_argument("--keep-background", action="store_true", help="the whole picture is the object")
+    command.add_argument("--out", type=Path, metavar="DIR", help=out)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = parser().parse_args(argv)
+    if options.spool:
+        os.environ["PROTOSCALE_SPOOL"] = str(options.spool.absolute())
+    try:
+        from daemon.cli.package import check_ours
+
+        check_ours()
+        return _command(options)
+    except KeyboardInterrupt:
+        print("protoscale: interrupted; what was queued stays queued", file=sys.stderr)
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough. Python would complain once more while it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.OK
+    except (SpoolError, DaemonError) as error:
+        print(f"protoscale: {error}", file=sys.stderr)
+        return _code(error)
+
+
+def _code(error: SpoolError | DaemonError) -> int:
+    from daemon.errors import BadJob, EngineError
+
+    if isinstance(error, NoSuchJob):
+        return exits.NO_SUCH_JOB
+    if isinstance(error, WrongState):
+        return exits.WRONG_STATE
+    if isinstance(error, SpoolFull):
+        return exits.TEMPORARY
+    if isinstance(error, (WrongSetting, SpoolUnusable)):
+        return exits.CONFIG
+    if isinstance(error, InvalidRequest):
+        return exits.USAGE
+    if isinstance(error, (BadJob, EngineError, SpoolError)):
+        return exits.FAILED
+    return exits.CONFIG
+
+
+def _command(options: argparse.Namespace) -> int:
+    name: str = options.command
+    if name in ("run", "serve"):
+        from daemon.cli import service
+
+        return service.run(options.no_http) if name == "run" else service.serve()
+    if name == "submit":
+        from daemon.cli import submit
+
+        return submit.run(options)
+    if name == "make":
+        from daemon.cli import make
+
+        return make.run(options)
+    if name == "models":
+        from daemon.cli import models
+
+        return models.run(options)
+    if name == "doctor":
+        from daemon.cli import doctor
+
+        return doctor.run(options.json)
+    from daemon.cli import jobs
+
+    return jobs.run(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""`status`, `ls`, `cancel`, `retry`, `rm`: looking at jobs and changing them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import Any
+
+from daemon.cli import exits
+from daemon.cli.names import resolve, short
+from spool import layout
+from spool.board import Board
+from spool.settings import SpoolSettings, read
+from spool.spool import Spool
+from spool.view import look, summary
+
+
+def run(options: argparse.Namespace) -> int:
+    """Dispatch one of the five."""
+    spool = Spool.open(read(SpoolSettings).spool)
+    if options.command == "ls":
+        return _ls(spool, options.limit, options.json)
+    if options.command == "status":
+        return _job(spool, options.job, options.json) if options.job else _service(spool, options.json)
+    return _change(spool, options.command, options.jobs)
+
+
+def _change(spool: Spool, command: str, names: list[str]) -> int:
+    for name in names:
+        job_id = resolve(spool, name)
+        if command == "rm":
+            spool.remove(job_id)
+            print(f"{short(job_id)} deleted")
+            continue
+        found = spool.cancel(job_id) if command == "cancel" else spool.retry(job_id)
+        if command == "retry":
+            print(f"{short(job_id)} queued again")
+        else:
+            running = found.folder == layout.RUNNING
+            print(f"{short(job_id)} " + ("stops at its next step" if running else "cancelled"))
+    return exits.OK
+
+
+def _ls(spool: Spool, limit: int, as_json: bool) -> int:
+    rows = [summary(found) for found in spool.newest(limit)]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return exits.OK
+    if not rows:
+        print(f"no jobs in {spool.root}; copy an image into {spool.root / layout.INBOX}")
+        return exits.OK
+    print(f"{'JOB':<9} {'STATUS':<10} {'STAGE':<9} {'DONE':>5}  {'QUALITY':<8} {'AGE':>5}  NAME")
+    for row in rows:
+        print(
+            f"{short(row['job_id']):<9} {row['status']:<10} {row['stage']:<9} {row['progress']:>4.0f}%"
+            f"  {row['quality']:<8} {_age(row['created_at']):>5}  {row['name']}"
+        )
+    return exits.OK
+
+
+def _job(spool: Spool, name: str, as_json: bool) -> int:
+    told = look(spool, resolve(spool, name))
+    if as_json:
+        print(json.dumps(told, indent=2))
+        return exits.OK
+    for line in job_lines(spool, told):
+        print(line)
+    return exits.OK
+
+
+def job_lines(spool: Spool, told: dict[str, Any]) -> list[str]:
+    """A status object in words."""
+    lines = [
+        f"{told['name']} ({told['job_id']})",
+        f"  {told['status']}, {told['stage']}, {told['progress']:.0f} %: {told['error'] or told['message']}",
+        f"  quality {told['quality']}, seed {told['seed']}, from {told['source']}, {_age(told['created_at'])} ago"
+        + (f", engine {told['engine']}" if told["engine"] else ""),
+    ]
+    if told["queue_position"]:
+        lines.append(f"  number {told['queue_position']} of those that wait for {told['stage']}")
+    if told["timings"]:
+        lines.append(
+            "  " + ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in told["timings"].items())
+        )
+    lines += [f"  note: {note}" for note in told["notes"]]
+    lines.append(f"  in {spool.find(told['job_id']).job.path}")
+    return lines
+
+
+def _service(spool: Spool, as_json: bool) -> int:
+    board = Board.read(spool.root)
+    folders = (layout.HELD, layout.INBOX, layout.GEOMETRY, layout.TEXTURE, layout.DONE, layout.FAILED)
+    counts = {folder: len(spool.waiting(folder)) for folder in folders}
+    counts[layout.RUNNING] = sum(len(spool.waiting(f"{layout.RUNNING}/{name}")) for name in spool.workers())
+    if as_json:
+        print(json.dumps({"supervisor": asdict(board) if board else None, "jobs": counts}, indent=2))
+    else:
+        print(f"spool {spool.root}")
+        print("  " + ", ".join(f"{folder} {count}" for folder, count in counts.items()))
+        for slot in board.workers if board else ():
+            doing = f", {slot.stage} of {short(slot.job)}" if slot.job else ""
+            print(f"  {slot.name} ({slot.device}): {slot.state}{doing}, busy {slot.busy_share:.0%}")
+        for note in board.notes if board else ():
+            print(f"  note: {note}")
+    if board is None:
+        print("no supervisor runs on this spool; start `protoscale run`", file=sys.stderr)
+        return exits.NO_SERVICE
+    return exits.OK
+
+
+def _age(created: str) -> str:
+    seconds = max(0.0, (datetime.now(timezone.utc) - datetime.fromisoformat(created)).total_seconds())
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"

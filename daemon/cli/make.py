@@ -1,0 +1,67 @@
+"""`protoscale make`: one photo to one model, in this process, with no service running."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from daemon.cli import exits
+from daemon.cli.progress import Line
+from daemon.cli.submit import fetch, queue
+from daemon.config import Config
+from spool import layout
+from spool.settings import read
+from spool.spool import Spool
+from spool.status import Status
+from spool.view import GIVEN_UP, look
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the stages over a job in a spool of its own, which is gone afterwards.
+
+    The worker is the one of the service, so everything it does with a job happens here too.
+    """
+    from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
+    from daemon.engines.choose import build
+    from daemon.pulse import Pulse
+    from daemon.worker import Worker
+
+    config = read(Config)
+    engine = build(config, "cpu")
+    engine.check()
+    line = Line()
+
+    class Watched(Pulse):
+        """A pulse that shows each step to the person who waits."""
+
+        def step(self) -> None:
+            super().step()
+            held = spool.waiting(f"{layout.RUNNING}/{post.name}")
+            status = Status.read(spool.root / layout.RUNNING / post.name / held[0]) if held else Status()
+            line.show(status.progress, status.stage or "cutout", status.message)
+
+    with tempfile.TemporaryDirectory(prefix="protoscale-") as folder:
+        spool = Spool.open(Path(folder))
+        post = Post("make-cpu", "cpu", (*TEXTURE_STAGES, *GEOMETRY_STAGES))
+        spool.enlist(post.name)
+        job = queue(spool, options.file, options)
+        worker = Worker(spool, config, post, engine, Watched())
+        while worker.step():
+            pass
+        told = look(spool, job.id)
+        line.end()
+        if told["status"] == GIVEN_UP:
+            print(f"protoscale: {told['error']}", file=sys.stderr)
+            return exits.FAILED
+        paths = fetch(spool, job.id, options.out or Path(options.file.stem))
+    if options.json:
+        print(json.dumps({**told, "files": [str(path.absolute()) for path in paths]}, indent=2))
+        return exits.OK
+    for note in told["notes"]:
+        print(f"note: {note}", file=sys.stderr)
+    for path in paths:
+        print(path)
+    return exits.OK

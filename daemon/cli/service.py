@@ -1,0 +1,30 @@
+"""`protoscale run` and `protoscale serve`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from daemon.cli.package import root
+from daemon.config import Config
+from spool.settings import read
+
+
+def run(no_http: bool) -> int:
+    """The supervisor, until it is drained."""
+    from daemon import supervisor
+    from daemon.logs import to_stderr
+
+    config = read(Config)
+    # The HTTP server gets another working directory, and must find the same spool.
+    os.environ["PROTOSCALE_SPOOL"] = str(config.spool.absolute())
+    to_stderr(config.log_level, "supervisor")
+    return supervisor.run(config, with_http=config.http and not no_http)
+
+
+def serve() -> int:
+    """Become the HTTP server. `daemon` never imports `httpd`: they meet in the directory only."""
+    config = read(Config)
+    os.environ["PROTOSCALE_SPOOL"] = str(config.spool.absolute())
+    os.chdir(root())
+    os.execv(sys.executable, [sys.executable, "-m", "httpd"])
