@@ -14,9 +14,9 @@ from daemon import joblog
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.errors import EngineUnavailable
-from daemon.logs import to_stderr
 from daemon.pulse import Pulse
 from spool import layout
+from spool.logs import to_stderr
 from spool.parent import die_with
 from spool.spool import Spool
 

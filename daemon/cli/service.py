@@ -13,7 +13,7 @@ from spool.settings import read
 def run(no_http: bool) -> int:
     """The supervisor, until it is drained."""
     from daemon import supervisor
-    from daemon.logs import to_stderr
+    from spool.logs import to_stderr
 
     config = read(Config)
     # The HTTP server gets another working directory, and must find the same spool.

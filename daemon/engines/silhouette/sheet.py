@@ -7,8 +7,8 @@ no triangle has an edge whose ends both lie on the contour except along the cont
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import cv2
 import numpy as np

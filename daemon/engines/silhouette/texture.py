@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from daemon.engines.silhouette.grid import Bools, Floats
+from daemon.engines.silhouette.grid import Bools
 from daemon.engines.silhouette.relief import ramp
 from daemon.engines.silhouette.subject import Subject
 

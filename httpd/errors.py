@@ -1,0 +1,48 @@
+"""From errors to answers: JSON `{"detail": "..."}` with the right code, decided in this one place."""
+
+from __future__ import annotations
+
+import errno
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from spool.errors import InvalidRequest, NoSuchJob, SpoolError, SpoolFull, WrongState
+
+_CODES: tuple[tuple[type[SpoolError], int], ...] = (
+    (NoSuchJob, 404),
+    (WrongState, 409),
+    (InvalidRequest, 422),
+    (SpoolFull, 507),
+)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def answer(code: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """An error in the API's form."""
+    return JSONResponse({"detail": detail}, code, headers)
+
+
+def spool_error(request: Request, error: Exception) -> Response:
+    """What the spool refused."""
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), 503)
+    return answer(code, str(error))
+
+
+def http_error(request: Request, error: Exception) -> Response:
+    """What Starlette or a route refused."""
+    assert isinstance(error, HTTPException)
+    return answer(error.status_code, error.detail, dict(error.headers or {}))
+
+
+def os_error(request: Request, error: Exception) -> Response:
+    """A full disk is told as such; anything else is our bug and goes up to where it is logged."""
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return answer(507, "the disk is full; delete jobs or free space, then send it again")
+    raise error
+
+
+def bug(request: Request, error: Exception) -> Response:
+    """Our bug: a short answer here, the traceback in the log."""
+    return answer(500, "the server made a mistake; its log has the details")

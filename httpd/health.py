@@ -1,0 +1,67 @@
+"""How the service is doing: /health for programs that watch, the devices for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from httpd.state import config_of, spool_of
+from spool import layout
+from spool.board import Board, Slot, slots_of
+from spool.settings import room_left
+
+
+async def health(request: Request) -> Response:
+    """200: this server answers. `status` is `ok` only while a supervisor works on the spool."""
+    spool, config = spool_of(request), config_of(request)
+    board = Board.read(spool.root)
+    accepting = room_left(spool.root, config.reserve)
+    notes = list(board.notes) if board else ["no supervisor works on this spool; start `protoscale run`"]
+    if not accepting:
+        notes.append("the disk is below PROTOSCALE_RESERVE: uploads are refused")
+    return JSONResponse(
+        {
+            "status": "ok" if board and accepting else "degraded",
+            "supervisor": board is not None,
+            "engine": board.engine if board else None,
+            "background_model": board.background_model if board else None,
+            "accepting_uploads": accepting,
+            "notes": notes,
+            "devices": [device(slot) for slot in slots_of(board)],
+            "queue": {stage.name: len(spool.waiting(stage.folder)) for stage in layout.STAGES},
+        }
+    )
+
+
+async def metrics_gpu(request: Request) -> Response:
+    """200 with one entry per device; what cannot be measured is null, never invented."""
+    return JSONResponse({"devices": [device(slot) for slot in slots_of(Board.read(spool_of(request).root))]})
+
+
+async def entry_points(request: Request) -> Response:
+    """200 with the paths of this API."""
+    routes = [
+        {"path": route.path, "methods": sorted((route.methods or set()) - {"HEAD"})}
+        for route in request.app.routes
+    ]
+    return JSONResponse({"name": "ProtoScale", "routes": routes})
+
+
+def device(slot: Slot) -> dict[str, Any]:
+    """One worker's device as the API tells it."""
+    return {
+        "name": slot.name,
+        "device": slot.device,
+        "role": slot.role,
+        "stages": list(slot.stages),
+        "state": slot.state,
+        "job": slot.job,
+        "stage": slot.stage,
+        "memory": {"process_bytes": slot.memory_bytes, "used_bytes": None, "total_bytes": None},
+        "utilisation": None,
+        "jobs_done": slot.jobs_done,
+        "busy_share": slot.busy_share,
+        "restarts": slot.restarts,
+    }

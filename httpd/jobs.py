@@ -1,0 +1,85 @@
+"""Jobs: their status, the list, and what can be asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from httpd.state import spool_of
+from spool.ids import is_job_id
+from spool.spool import Found, Spool
+from spool.view import look, summary
+
+DEFAULT_PAGE = 50
+LARGEST_PAGE = 500
+
+
+async def status(request: Request) -> Response:
+    """200 with the status object."""
+    # A dozen small system calls: handing them to a thread would cost more than they do.
+    return JSONResponse(look(spool_of(request), request.path_params["job_id"]))
+
+
+async def generate_multiangle(request: Request) -> Response:
+    """202: four views of the mesh; the mesh is kept."""
+    return await _ask(request, lambda spool, job_id: spool.release(job_id, model=False))
+
+
+async def generate_3d(request: Request) -> Response:
+    """202: the model, from the kept mesh where there is one."""
+    return await _ask(request, lambda spool, job_id: spool.release(job_id, model=True))
+
+
+async def cancel(request: Request) -> Response:
+    """202: a waiting job is cancelled now, a running one at its next step."""
+    return await _ask(request, Spool.cancel)
+
+
+async def retry(request: Request) -> Response:
+    """202: a failed job is queued again."""
+    return await _ask(request, Spool.retry)
+
+
+async def _ask(request: Request, change: Callable[[Spool, str], Found]) -> Response:
+    spool, job_id = spool_of(request), request.path_params["job_id"]
+
+    def work() -> dict[str, Any]:
+        change(spool, job_id)
+        return look(spool, job_id)
+
+    return JSONResponse(await run_in_threadpool(work), 202)
+
+
+async def delete(request: Request) -> Response:
+    """204: the job is gone with everything in it."""
+    await run_in_threadpool(spool_of(request).remove, request.path_params["job_id"])
+    return Response(status_code=204)
+
+
+async def listing(request: Request) -> Response:
+    """200 with a page of jobs, newest first; the next page is in the Link header."""
+    limit, before = _page(request)
+    found = await run_in_threadpool(spool_of(request).newest, limit, before)
+    headers = {}
+    if len(found) == limit:
+        following = request.url.include_query_params(limit=limit, before=found[-1].job.id)
+        headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+    return JSONResponse([summary(one) for one in found], headers=headers)
+
+
+def _page(request: Request) -> tuple[int, str | None]:
+    unknown = set(request.query_params) - {"limit", "before"}
+    if unknown:
+        raise HTTPException(422, f"unknown parameter {', '.join(sorted(unknown))}; accepted: limit, before")
+    text = request.query_params.get("limit", str(DEFAULT_PAGE))
+    if not text.isdecimal() or not 1 <= int(text) <= LARGEST_PAGE:
+        raise HTTPException(422, f"limit {text!r} is not a number from 1 to {LARGEST_PAGE}")
+    before = request.query_params.get("before")
+    if before is not None and not is_job_id(before):
+        raise HTTPException(422, f"before {before!r} is not a job id")
+    return int(text), before

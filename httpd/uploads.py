@@ -1,0 +1,222 @@
+"""POST /api/upload: the body goes straight into a draft's file as it arrives, never whole into memory."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from httpd.state import config_of, spool_of
+from spool import job as jobs
+from spool import layout, picture
+from spool.draft import Draft
+from spool.errors import InvalidRequest, SpoolFull
+from spool.settings import flag, room_left
+from spool.view import look
+
+FIELDS = ("remove_bg", "enhanced_detail", "quality", "seed", "start")
+MAX_FIELD = 1024
+BATCH = 1 << 20
+"""Bytes that are gathered before they go to a thread: parsing and writing never hold up the event loop."""
+PART = "input.part"
+
+
+async def upload(request: Request) -> Response:
+    """201 with the new job's status object."""
+    config, spool = config_of(request), spool_of(request)
+    boundary = _boundary(request.headers.get("content-type", ""))
+    if int(request.headers.get("content-length") or 0) > config.max_upload:
+        raise _too_large(config.max_upload)
+    if not await run_in_threadpool(room_left, spool.root, config.reserve):
+        raise SpoolFull("the disk is almost full: no new jobs are accepted until space is freed")
+    started = jobs.Request.new(source="http", name="", suffix=".part", views=False, model=False)
+    draft = await run_in_threadpool(spool.draft, started)
+    form = Form(boundary, draft)
+    try:
+        await _receive(request, form, config.max_upload)
+        job_id = await run_in_threadpool(_publish, form, draft)
+    except ClientDisconnect:
+        await run_in_threadpool(draft.discard)
+        return Response(status_code=400)  # nobody is there to read it
+    except BaseException:
+        await run_in_threadpool(draft.discard)
+        raise
+    finally:
+        form.close()
+    return JSONResponse(await run_in_threadpool(look, spool, job_id), 201)
+
+
+async def _receive(request: Request, form: Form, limit: int) -> None:
+    batch = bytearray()
+    total = 0
+    async for chunk in request.stream():
+        total += len(chunk)
+        if total > limit:
+            raise _too_large(limit)
+        batch += chunk
+        if len(batch) >= BATCH:
+            await run_in_threadpool(form.feed, bytes(batch))
+            batch.clear()
+    await run_in_threadpool(form.feed, bytes(batch))
+    await run_in_threadpool(form.end)
+
+
+def _too_large(limit: int) -> HTTPException:
+    return HTTPException(413, f"the upload is larger than {limit} bytes; send a smaller picture")
+
+
+def _boundary(content_type: str) -> bytes:
+    kind, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise HTTPException(415, "send the picture as multipart/form-data, in a field called `file`")
+    return boundary
+
+
+class Form:
+    """A multipart form as it arrives: `file` into the draft, the few fields into `values`."""
+
+    def __init__(self, boundary: bytes, draft: Draft) -> None:
+        self.values: dict[str, str] = {}
+        self.filename: str | None = None
+        self._draft = draft
+        self._file: BinaryIO | None = None
+        self._header, self._headers = (b"", b""), dict[bytes, bytes]()
+        self._name = ""
+        self._value = bytearray()
+        self._ended = False
+        self._parser = MultipartParser(boundary, self._callbacks())
+
+    def feed(self, chunk: bytes) -> None:
+        """Parse the next bytes. Raises HTTPException for what is no form, or not this one."""
+        try:
+            self._parser.write(chunk)
+        except MultipartParseError as error:
+            raise HTTPException(400, f"the form cannot be read: {error}") from None
+
+    def end(self) -> None:
+        """The body is over. Raises HTTPException where the form is not."""
+        if not self._ended:
+            raise HTTPException(400, "the form ends too early; send it again")
+
+    def close(self) -> None:
+        """Give the open file back."""
+        if self._file:
+            self._file.close()
+
+    def _callbacks(self) -> Any:
+        calls: dict[str, Callable[..., None]] = {
+            "on_part_begin": self._part_begin,
+            "on_header_field": lambda data, start, end: self._add_header(0, data[start:end]),
+            "on_header_value": lambda data, start, end: self._add_header(1, data[start:end]),
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._headers_finished,
+            "on_part_data": lambda data, start, end: self._part_data(data[start:end]),
+            "on_part_end": self._part_end,
+            "on_end": self._form_end,
+        }
+        return calls
+
+    def _part_begin(self) -> None:
+        self._headers = {}
+        self._value.clear()
+
+    def _add_header(self, at: int, text: bytes) -> None:
+        name, value = self._header
+        self._header = (name + text, value) if at == 0 else (name, value + text)
+
+    def _header_end(self) -> None:
+        name, value = self._header
+        self._headers[name.lower()] = value
+        self._header = (b"", b"")
+
+    def _headers_finished(self) -> None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        self._name = options.get(b"name", b"").decode("utf-8", "replace")
+        if self._name == "file":
+            if self.filename is not None:
+                raise HTTPException(422, "send one `file` in an upload")
+            self.filename = options.get(b"filename", b"").decode("utf-8", "replace") or "upload"
+            self._file = (self._draft.path / PART).open("wb")
+        elif self._name not in FIELDS:
+            raise HTTPException(422, f"unknown field {self._name!r}; accepted: file, {', '.join(FIELDS)}")
+
+    def _part_data(self, data: bytes) -> None:
+        if self._name == "file":
+            assert self._file
+            if self._file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, "short write")
+            return
+        self._value += data
+        if len(self._value) > MAX_FIELD:
+            raise HTTPException(422, f"field {self._name!r} is longer than {MAX_FIELD} bytes")
+
+    def _part_end(self) -> None:
+        if self._name == "file":
+            self.close()
+        elif self._name in self.values:
+            raise HTTPException(422, f"field {self._name!r} is given twice")
+        else:
+            self.values[self._name] = self._value.decode("utf-8", "replace").strip()
+
+    def _form_end(self) -> None:
+        self._ended = True
+
+
+def _publish(form: Form, draft: Draft) -> str:
+    """Check what came, make it a job, and return its id once it survives power loss."""
+    if form.filename is None:
+        raise HTTPException(422, "the form has no `file`; send the picture in a field called `file`")
+    part = draft.path / PART
+    with part.open("rb") as file:
+        head = file.read(picture.HEAD)
+    suffix = picture.suffix_of(head)
+    if not head:
+        raise HTTPException(422, "the file is empty")
+    if suffix is None or suffix == ".heic":
+        raise HTTPException(415, f"this is not a picture the service reads; send {picture.ACCEPTED}")
+    start, wishes = wishes_of(form.values)
+    request = jobs.Request.new(
+        source="http", name=form.filename, suffix=suffix, views=start, model=start, **wishes
+    )
+    request = replace(request, id=draft.request.id)
+    part.rename(draft.path / request.input)
+    Draft(draft.root, draft.path, request).publish(layout.INBOX if start else layout.HELD)
+    return request.id
+
+
+def wishes_of(values: dict[str, str]) -> tuple[bool, dict[str, Any]]:
+    """Whether to start at once, and what is wanted. Raises InvalidRequest naming the field."""
+    wishes: dict[str, Any] = {"remove_bg": _flag(values, "remove_bg", True)}
+    if "seed" in values:
+        try:
+            wishes["seed"] = int(values["seed"])
+        except ValueError:
+            raise InvalidRequest(f"seed {values['seed']!r} is not a whole number") from None
+    quality = values.get("quality")
+    if _flag(values, "enhanced_detail", False):
+        if quality not in (None, "", "ultra"):
+            raise InvalidRequest(
+                f"enhanced_detail means quality ultra, and quality says {quality!r}; send one"
+            )
+        quality = "ultra"
+    if quality:
+        wishes["quality"] = quality
+    return _flag(values, "start", False), wishes
+
+
+def _flag(values: dict[str, str], name: str, default: bool) -> bool:
+    if not values.get(name):
+        return default
+    try:
+        return flag(values[name])
+    except ValueError:
+        raise InvalidRequest(f"{name} {values[name]!r} is neither true nor false") from None
