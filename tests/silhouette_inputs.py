@@ -43,7 +43,9 @@ def disk(radius: float, centre: tuple[float, float], shape: tuple[int, int]) -> 
 
 def polygon(points: NDArray[np.float64]) -> Alpha:
     """`points` (n, 2) in shares of the frame."""
-    return drawn(lambda d, s: d.polygon([(float(x) * SIDE * s, float(y) * SIDE * s) for x, y in points], fill=255))
+    return drawn(
+        lambda d, s: d.polygon([(float(x) * SIDE * s, float(y) * SIDE * s) for x, y in points], fill=255)
+    )
 
 
 def star(tips: int, inner: float, turn: float = 0.1) -> Alpha:
@@ -87,7 +89,9 @@ def boxes(*corners: tuple[int, int, int, int], shape: tuple[int, int] = (SIDE, S
 def spiral() -> Alpha:
     turn = np.linspace(1.5, 16, 400)
     points = [(160 + 9 * t * np.cos(t), 160 + 9 * t * np.sin(t)) for t in turn]
-    return drawn(lambda d, s: d.line([(x * s, y * s) for x, y in points], fill=255, width=16 * s, joint="curve"))
+    return drawn(
+        lambda d, s: d.line([(x * s, y * s) for x, y in points], fill=255, width=16 * s, joint="curve")
+    )
 
 
 def specks() -> Alpha:
@@ -183,7 +187,9 @@ def hairlines() -> dict[str, Alpha]:
         "small checkers": checkers(3, 30),
         "one pixel high": boxes((20, 100, 300, 101)),
         "one pixel, slanting": slant,
-        "one pixel wide frame": boxes((20, 20, 300, 21), (20, 299, 300, 300), (20, 20, 21, 300), (299, 20, 300, 300)),
+        "one pixel wide frame": boxes(
+            (20, 20, 300, 21), (20, 299, 300, 300), (20, 20, 21, 300), (299, 20, 300, 300)
+        ),
         "disk on a string": np.maximum(disk(60, (160, 90), (SIDE, SIDE)), boxes((160, 90, 161, 310))),
     }
 
@@ -200,7 +206,9 @@ def photographs() -> dict[str, Image.Image]:
         picture = getattr(data, name)()
         alpha = np.zeros(picture.shape[:2], np.uint8)
         height, width = alpha.shape
-        cv2.ellipse(alpha, (width // 2, height // 2), (width // 3, height * 2 // 5), 20, 0, 360, 255, -1, cv2.LINE_AA)
+        cv2.ellipse(
+            alpha, (width // 2, height // 2), (width // 3, height * 2 // 5), 20, 0, 360, 255, -1, cv2.LINE_AA
+        )
         found[name] = _with_alpha(picture, alpha)
     coffee = np.asarray(Image.open(EXAMPLES / "coffee.png").convert("RGB"))
     cup = np.zeros(coffee.shape[:2], np.uint8)

@@ -30,7 +30,9 @@ def front(mesh: Trimesh, shape: tuple[int, int]) -> tuple[NDArray[np.float32], N
     carried = np.ones((len(vertices), 3), np.float32)
     if getattr(mesh.visual, "uv", None) is not None:
         carried[:, :2] = mesh.visual.uv
-    drawn = _rasterize(view.astype(np.float32), np.asarray(mesh.faces, np.int32), carried, size)[:height, :width]
+    drawn = _rasterize(view.astype(np.float32), np.asarray(mesh.faces, np.int32), carried, size)[
+        :height, :width
+    ]
     covered = drawn[..., 2] > 0.5
     material = getattr(mesh.visual, "material", None)
     if material is None or getattr(material, "baseColorTexture", None) is None:

@@ -335,7 +335,7 @@ def test_a_moving_job_is_never_a_404(client: TestClient, spool: Spool) -> None:
     mover = threading.Thread(target=move)
     mover.start()
     try:
-        codes = {client.get(f"/api/jobs/{job_id}/status").status_code for _ in range(1500)}
+        codes = {client.get(f"/api/jobs/{job_id}/status").status_code for _ in range(500)}
     finally:
         over.set()
         mover.join()

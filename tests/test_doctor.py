@@ -1,0 +1,105 @@
+"""doctor: plain words about what works, what does not, and what to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from daemon import doctor
+from daemon.cli.__main__ import main
+from httpd.config import HttpConfig
+
+
+def examined(environ: dict[str, str]) -> dict[str, doctor.Finding]:
+    return {finding.name: finding for finding in doctor.examine(environ)}
+
+
+@pytest.fixture
+def environ(tmp_path: Path, u2net_home: Path) -> dict[str, str]:
+    return {
+        "PROTOSCALE_SPOOL": str(tmp_path / "spool"),
+        "U2NET_HOME": str(u2net_home),
+        "PROTOSCALE_RESERVE": "1M",
+        "REMBG_MODEL": "u2netp",
+    }
+
+
+def test_a_good_machine(environ: dict[str, str]) -> None:
+    found = examined(environ)
+    assert {finding.verdict for finding in found.values()} <= {"ok", "warn"}
+    assert found["background"].verdict == "ok"
+    assert "silhouette" in found["engine"].words
+    assert found["service"].verdict == "warn" and "protoscale run" in found["service"].advice
+    assert "geometry-cpu" in found["devices"].words
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name", "verdict", "word"),
+    [
+        ("PROTOSCALE_RESERVE", "900000T", "disk", "broken", "refused"),
+        ("PROTOSCALE_SPOOL", "/proc/nowhere", "spool", "broken", "PROTOSCALE_SPOOL"),
+        ("GEOMETRY_DEVICE", "cuda:9", "devices", "broken", "cuda:9"),
+        ("U2NET_HOME", "/nowhere", "background", "broken", "/nowhere"),
+        ("REMBG_MODEL", "u2net", "background", "warn", "u2netp is used"),
+        ("PROTOSCALE_ATEMPTS", "3", "settings", "warn", "nothing reads it"),
+        ("PROTOSCALE_ATTEMPTS", "x", "settings", "broken", "PROTOSCALE_ATTEMPTS"),
+    ],
+)
+def test_what_is_wrong_is_told(
+    environ: dict[str, str], variable: str, value: str, name: str, verdict: str, word: str
+) -> None:
+    finding = examined({**environ, variable: value})[name]
+    assert finding.verdict == verdict
+    assert word in finding.words
+    assert finding.advice
+
+
+def test_a_typing_error_is_guessed(environ: dict[str, str]) -> None:
+    finding = examined({**environ, "PROTOSCALE_ATEMPTS": "3"})["settings"]
+    assert finding.advice == "did you mean PROTOSCALE_ATTEMPTS?"
+
+
+def test_a_damaged_model_is_broken(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "u2netp.onnx").write_bytes(b"half a model")
+    finding = examined({**environ, "U2NET_HOME": str(tmp_path)})["background"]
+    assert (finding.verdict, "damaged" in finding.words) == ("broken", True)
+
+
+def test_the_servers_variables_are_known_by_name() -> None:
+    own = {str(item.metadata["env"]) for item in fields(HttpConfig)}
+    assert {name for name in own if name.startswith("PROTOSCALE_")} >= set(doctor.SERVER_VARIABLES)
+    assert (
+        not {name for name in own if name.startswith("PROTOSCALE_")}
+        - set(doctor.SERVER_VARIABLES)
+        - {
+            "PROTOSCALE_SPOOL",
+            "PROTOSCALE_RESERVE",
+            "PROTOSCALE_LOG_LEVEL",
+        }
+    )
+
+
+def test_which_file_system_a_path_is_on() -> None:
+    table = (
+        "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+        "22 21 0:5 / /srv/my\\040photos rw - nfs4 server:/x rw\n"
+        "23 21 0:6 / /srv rw - xfs /dev/sdb1 rw\n"
+    )
+    assert doctor.mounted(Path("/home/x"), table) == ("ext4", "/")
+    assert doctor.mounted(Path("/srv/spool"), table) == ("xfs", "/srv")
+    assert doctor.mounted(Path("/srv/my photos/spool"), table) == ("nfs4", "/srv/my photos")
+
+
+def test_the_exit_code_says_whether_something_is_broken(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert main(["doctor", "--json"]) == 0
+    assert {row["verdict"] for row in json.loads(capsys.readouterr().out)} <= {"ok", "warn"}
+    monkeypatch.setenv("U2NET_HOME", "/nowhere")
+    assert main(["doctor"]) == 1
+    assert "BROKEN background" in capsys.readouterr().out
