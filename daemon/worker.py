@@ -19,14 +19,16 @@ import time
 from dataclasses import replace
 from types import FrameType
 
-from daemon import joblog, policy
+import psutil
+
+from daemon import joblog, policy, stages
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.engines.base import Engine
 from daemon.errors import BadJob, Cancelled, EngineError
 from daemon.pulse import Pulse
 from daemon.reporter import Drained, Reporter
-from daemon.stages import WORK, PhotoLimits
+from daemon.stages import PhotoLimits
 from daemon.wake import Wake
 from spool import layout
 from spool.job import Job
@@ -81,6 +83,9 @@ class Worker:
         while not self.draining:
             if not self.step():
                 self.rest()
+            elif self.outgrown():
+                log.info("this worker outgrew PROTOSCALE_MAX_WORKER_MEMORY: a fresh one takes over")
+                return
 
     def step(self) -> bool:
         """Claim one job and work on it. False where there was nothing to do."""
@@ -93,6 +98,11 @@ class Worker:
                 self.take(job, STAGE_OF_FOLDER[folder])
                 return True
         return False
+
+    def outgrown(self) -> bool:
+        """Whether this process keeps more memory than it may: libraries leak a little with every job."""
+        limit = self.config.max_worker_memory
+        return bool(limit) and psutil.Process().memory_info().rss > limit
 
     def rest(self) -> None:
         """Nothing to do: give idle models back, and sleep until a file event, a signal or the next scan."""
@@ -134,7 +144,7 @@ class Worker:
         self.pulse.begin()
         try:
             self._loaded = True
-            WORK[stage.name](job, self.engine, self._limits, report)
+            stages.WORK[stage.name](job, self.engine, self._limits, report)
         except Cancelled:
             self.spool.fail(job.path, "cancelled")
         except BadJob as error:

@@ -23,6 +23,14 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(path: Path) -> None:
+    """Make a directory, and those above it that are missing, each on the disk when this returns."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        fsync(path.parent)
+
+
 def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Put `content` at `path` in one step: a reader sees the old file or the new one, never a torn one.
 

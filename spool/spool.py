@@ -55,8 +55,12 @@ class Spool:
         """
         spool = cls(root.absolute())
         try:
+            durable.make_folder(spool.root)
             for folder in layout.FOLDERS:
-                (spool.root / folder).mkdir(parents=True, exist_ok=True)
+                (spool.root / folder).mkdir(exist_ok=True)
+            # A job is no safer than the folder it lies in. Each time, because whoever made the folders may have
+            # died before this line.
+            durable.fsync(spool.root)
             devices = {(spool.root / folder).stat().st_dev for folder in layout.FOLDERS}
         except OSError as error:
             raise SpoolUnusable(
@@ -83,8 +87,9 @@ class Spool:
     # --- the worker's moves ----------------------------------------------------------------------------
 
     def enlist(self, worker: str) -> None:
-        """Make the folder that a worker claims into."""
+        """Make the folder that a worker claims into, on the disk before any job is in it."""
         (self.root / RUNNING / worker).mkdir(exist_ok=True)
+        durable.fsync(self.root / RUNNING)
 
     def claim(self, folder: str, worker: str) -> Job | None:
         """Take the oldest job waiting in `folder`, or None where nothing waits.

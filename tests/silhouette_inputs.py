@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import cv2
 import numpy as np
@@ -38,7 +38,7 @@ def disk(radius: float, centre: tuple[float, float], shape: tuple[int, int]) -> 
     height, width = shape
     y, x = ((np.arange(n * 8) + 0.5) / 8 for n in (height, width))
     inside = (x[None] - centre[0]) ** 2 + (y[:, None] - centre[1]) ** 2 < radius**2
-    return np.rint(255 * inside.reshape(height, 8, width, 8).mean(axis=(1, 3))).astype(np.uint8)
+    return np.asarray(np.rint(255 * inside.reshape(height, 8, width, 8).mean(axis=(1, 3))), dtype=np.uint8)
 
 
 def polygon(points: NDArray[np.float64]) -> Alpha:
@@ -66,7 +66,7 @@ def blobs(seed: int, sigma: float, level: float) -> Alpha:
     noise = np.random.default_rng(seed).standard_normal((SIDE, SIDE))
     smooth = cv2.GaussianBlur(noise, (0, 0), sigma)
     smooth = smooth / smooth.std() - level
-    return np.clip(128 + 127 * smooth * sigma / 2, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(128 + 127 * smooth * sigma / 2, 0, 255), dtype=np.uint8)
 
 
 def rings(*radii: float) -> Alpha:
@@ -123,7 +123,8 @@ def gear() -> Alpha:
 
 def soft() -> Alpha:
     y, x = np.mgrid[0:SIDE, 0:SIDE]
-    return np.clip(400 * np.exp(-((x - 150) ** 2 + 2 * (y - 170) ** 2) / 9000), 0, 255).astype(np.uint8)
+    bell = 400 * np.exp(-((x - 150) ** 2 + 2 * (y - 170) ** 2) / 9000)
+    return np.asarray(np.clip(bell, 0, 255), dtype=np.uint8)
 
 
 def holes() -> Alpha:
@@ -154,7 +155,7 @@ def drawings() -> dict[str, Alpha]:
         "triangle": polygon(np.array([[0.1, 0.9], [0.5, 0.05], [0.95, 0.8]])),
         "letter": text("A", 300),
         "letters": text("B8", 200),
-        "words": text("a photo in", 90, 440, 140),
+        "words": text("a photo in", 180, 880, 280),
         "one blob": blobs(1, 40, 0.2),
         "blobs": blobs(2, 14, 0.6),
         "many blobs": blobs(3, 9, 0.9),

@@ -75,10 +75,10 @@ def _rasterize(
 
 def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     """Intersection over union."""
-    return float(np.count_nonzero(one & other) / max(1, np.count_nonzero(one | other)))
+    return float(int(np.count_nonzero(one & other)) / max(1, int(np.count_nonzero(one | other))))
 
 
 def psnr(seen: NDArray[Any], photo: NDArray[Any], where: NDArray[np.bool_]) -> float:
     """Peak signal-to-noise ratio in decibels over the pixels `where`."""
     error = float(np.mean((seen[where].astype(np.float64) - photo[where].astype(np.float64)) ** 2))
-    return 10 * np.log10(255.0**2 / max(error, 1e-9))
+    return float(10 * np.log10(255.0**2 / max(error, 1e-9)))

@@ -31,9 +31,9 @@ def test_the_lock_is_held_by_one_and_given_back_by_the_kernel(tmp_path: Path) ->
     with pytest.raises(SpoolUnusable, match="another supervisor"):
         lock.take(tmp_path, patience=0.05)
     os.close(held)
-    code = f"from pathlib import Path; from spool import lock; lock.take(Path({str(tmp_path)!r})); print(1, flush=True)"
+    code = "import sys, pathlib, spool.lock as lock; lock.take(pathlib.Path(sys.argv[1])); print(1, flush=True); input()"
     holder = subprocess.Popen(
-        [sys.executable, "-c", code + "; input()"],
+        [sys.executable, "-c", code, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=Path.cwd(),

@@ -230,3 +230,15 @@ def _gif() -> bytes:
     buffer = io.BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
     return buffer.getvalue()
+
+
+def test_a_worker_that_outgrows_its_memory_is_replaced_without_a_pause(
+    tmp_path: Path, u2net_home: Path
+) -> None:
+    with running(tmp_path / "spool", u2net_home, "--no-http", PROTOSCALE_MAX_WORKER_MEMORY="1M") as service:
+        first = service.pid("geometry-cpu")
+        for _ in range(2):
+            submit(service.spool, quality="draft")
+        only_done(service, 2)
+        assert service.pid("geometry-cpu") != first
+        assert "outgrew" in service.log.read_text()

@@ -294,3 +294,12 @@ def test_what_an_engine_does_is_beaten_to_the_supervisor(spool: Spool, settings:
     work_off(of)
     assert all(beats) and not of.pulse.is_busy
     assert of.pulse.jobs == 3
+
+
+def test_a_worker_that_outgrew_its_memory_ends_between_jobs(tmp_path: Path) -> None:
+    settings = config(tmp_path / "spool", PROTOSCALE_MAX_WORKER_MEMORY="1M")
+    spool = Spool.open(settings.spool)
+    job_id = submit(spool).id
+    worker(spool, settings).run()
+    assert spool.find(job_id).folder == "geometry"
+    assert not worker(spool, config(spool.root)).outgrown()

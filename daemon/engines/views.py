@@ -152,7 +152,7 @@ class _Scene:
         repeats = self.uv.min() < 0 or self.uv.max() > 1
         border = cv2.BORDER_WRAP if repeats else cv2.BORDER_REPLICATE
         sampled = cv2.remap(texture, across, down, cv2.INTER_LINEAR, borderMode=border)
-        return sampled.astype(np.float32)
+        return np.asarray(sampled, dtype=np.float32)
 
 
 def _rasterization() -> cv2.TriangleRasterizeSettings:

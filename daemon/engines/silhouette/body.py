@@ -47,7 +47,9 @@ def body(grid: Grid, photo: NDArray[np.uint8], mirrored: bool, progress: Progres
     return Body(points, np.concatenate([faces, other]), contour, len(flat.nodes))
 
 
-def _heights(grid: Grid, photo: NDArray[np.uint8], mirrored: bool, progress: Progress) -> tuple[Floats, Floats]:
+def _heights(
+    grid: Grid, photo: NDArray[np.uint8], mirrored: bool, progress: Progress
+) -> tuple[Floats, Floats]:
     """Depth of the front and of the back at the nodes, in cells, both positive."""
     equation = system(grid)
     progress(0.35, "solving the height equation")

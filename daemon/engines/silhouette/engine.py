@@ -111,3 +111,6 @@ class SilhouetteEngine:
         )
         progress(1.0, "texture ready")
         return textured
+
+    def unload(self) -> bool:
+        return self._remover.unload()

@@ -113,7 +113,7 @@ def _sample(
         hard = hard.reshape(size[1], factor, size[0], factor).max(axis=(1, 3))
     step = cell / factor
     work = np.maximum(work, _thickened(hard, step))
-    sigma = max(0.5 * step, 0.7)
+    sigma = max(0.5 * step, 0.45)
     work = cv2.GaussianBlur(work, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
     transform = np.array(
         [[step, 0, origin[0] / factor - 0.5], [0, step, origin[1] / factor - 0.5]], dtype=np.float64

@@ -109,5 +109,10 @@ def roundness(height: Floats, inside: Bools) -> Floats:
     lean = np.clip(np.hypot(one, two) / np.maximum(norm, 1e-9), 0, 2)
     # The tensor's size has a cone where its direction turns; left alone it would show as a tip.
     lean = lean * lean / (lean + 0.2)
-    ratio = 1 + cv2.GaussianBlur(lean * norm, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(norm, (0, 0), sigma), 1e-9) / 2
+    ratio = (
+        1
+        + cv2.GaussianBlur(lean * norm, (0, 0), sigma)
+        / np.maximum(cv2.GaussianBlur(norm, (0, 0), sigma), 1e-9)
+        / 2
+    )
     return np.asarray(cv2.resize(ratio, inside.shape[::-1], interpolation=cv2.INTER_LINEAR))

@@ -59,7 +59,9 @@ class Placement:
         try:
             placement = cls(**{name: stored[name] for name in cls.__dataclass_fields__})
         except (KeyError, TypeError) as error:
-            raise EngineError(f"the mesh's silhouette record cannot be read ({error}); make the geometry again") from None
+            raise EngineError(
+                f"the mesh's silhouette record cannot be read ({error}); make the geometry again"
+            ) from None
         if not 0 <= placement.front_faces <= len(mesh.faces):
             raise EngineError("the mesh's silhouette record belongs to another mesh; make the geometry again")
         return placement

@@ -19,7 +19,9 @@ def luminance(photo: NDArray[np.uint8], grid: Grid) -> Floats:
     transform = np.array([[grid.cell, 0, grid.x0 - 0.5], [0, grid.cell, grid.y0 - 0.5]])
     parts = []
     for part in (grey * solid, solid):
-        blurred = cv2.GaussianBlur(part, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT) if sigma > 0.3 else part
+        blurred = (
+            cv2.GaussianBlur(part, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT) if sigma > 0.3 else part
+        )
         parts.append(
             cv2.warpAffine(blurred, transform, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
         )
@@ -59,7 +61,9 @@ def creases(light: Floats, depth: Floats, cells: int, radius: float) -> Floats |
     """
     width = max(1.0, 0.008 * cells)
     smooth = cv2.GaussianBlur(light, (0, 0), width)
-    slope = np.hypot(cv2.Sobel(smooth, -1, 1, 0, scale=1 / 8), cv2.Sobel(smooth, -1, 0, 1, scale=1 / 8)) * cells
+    slope = (
+        np.hypot(cv2.Sobel(smooth, -1, 1, 0, scale=1 / 8), cv2.Sobel(smooth, -1, 0, 1, scale=1 / 8)) * cells
+    )
     edge = ramp(slope, 5.0, 18.0) * ramp(depth, 0.03 * cells, 0.08 * cells)
     if CREASE == 0 or not edge.any():
         return None
@@ -72,4 +76,3 @@ def relief(light: Floats, depth: Floats, cells: int) -> Floats:
     coarse = cv2.GaussianBlur(light, (0, 0), 0.025 * cells)
     detail = np.tanh((fine - coarse) / 0.25) * 0.5
     return np.asarray(2 * RELIEF * cells * detail * ramp(depth, 0.02 * cells, 0.1 * cells))
-

@@ -83,7 +83,12 @@ def _rim_faces(inside: Bools, numbering: tuple[Ints, Ints], offset: int) -> Ints
     corner = np.stack([(row + i) * columns + column + j + offset for i, j in CORNERS], axis=1)
     within = np.stack([inside[row + i, column + j] for i, j in CORNERS], axis=1)
     edge = np.stack(
-        [vertical[row, column], horizontal[row + 1, column], vertical[row, column + 1], horizontal[row, column]],
+        [
+            vertical[row, column],
+            horizontal[row + 1, column],
+            vertical[row, column + 1],
+            horizontal[row, column],
+        ],
         axis=1,
     )
     faces = []

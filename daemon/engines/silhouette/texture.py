@@ -19,7 +19,7 @@ GUTTER = 8  # texels of dilated colour around the object, for filtering and mip 
 def half_scale(subject: Subject, texture: int) -> float:
     """Texels per pixel: 1 where the object fits into `texture` texels, less where it does not."""
     side = max(subject.pixels.shape[:2]) + 2 * GUTTER
-    return min(1.0, texture / side)
+    return min(1.0, float(texture / side))
 
 
 def atlas(subject: Subject, texture: int, mirrored: bool) -> tuple[Image.Image, float]:
@@ -47,7 +47,7 @@ def dilated(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     sure = ramp(alpha, 0.2, 0.5).astype(np.float32)
     around = push_pull(colours, sure)
     mixed = around + (colours - around) * sure[..., None]
-    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(mixed), 0, 255), dtype=np.uint8)
 
 
 def push_pull(colours: Colours, weight: Colours) -> Colours:
@@ -58,7 +58,9 @@ def push_pull(colours: Colours, weight: Colours) -> Colours:
     height, width = weight.shape
     weighted = colours * weight[..., None]
     if max(height, width) <= 2 or bool(weight.all()):
-        return np.asarray(weighted.sum((0, 1)) / np.maximum(weight.sum(), 1e-6) + 0 * colours, dtype=np.float32)
+        return np.asarray(
+            weighted.sum((0, 1)) / np.maximum(weight.sum(), 1e-6) + 0 * colours, dtype=np.float32
+        )
     half = ((width + 1) // 2, (height + 1) // 2)
     low = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
     low_colours = cv2.resize(weighted, half, interpolation=cv2.INTER_AREA) / np.maximum(low, 1e-6)[..., None]
@@ -82,7 +84,7 @@ def smooth_back(front: NDArray[np.uint8], solid: Bools) -> NDArray[np.uint8]:
     # Along the rim the back continues the front, texel by texel, so that no seam shows.
     share = ramp(depth, 1.0, max(4.0, 0.06 * side)).astype(np.float32)[..., None]
     mixed = front + (far - front) * share
-    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(mixed), 0, 255), dtype=np.uint8)
 
 
 def is_profile(subject: Subject) -> bool:
