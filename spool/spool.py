@@ -177,21 +177,23 @@ class Spool:
             found = self.find(job_id)
             if found.folder == FAILED:
                 raise WrongState(f"job {job_id} failed; retry it first")
-            wanted = found.job.request.model if model else found.job.request.views
-            if wanted:
+            request = found.job.request
+            # An earlier release that died between its two steps left the wish in held/: finish it.
+            half_released = found.folder == HELD and found.job.next_folder() != HELD
+            if (request.model if model else request.views) and not half_released:
                 return found
             if found.folder != HELD:
                 raise WrongState(
                     f"job {job_id} still makes its views; ask for the model once it is completed"
                 )
-            request = found.job.request.wanting(views=True, model=model)
+            request = request.wanting(views=True, model=model or request.model)
             try:
                 durable.replace_json(found.job.path / layout.REQUEST, request.as_json())
                 Status(message="waiting").write(found.job.path)
                 durable.move(found.job.path, self.root / INBOX / job_id)
             except FileNotFoundError:
-                continue  # somebody else released it; look what they asked for
-            return self.find(job_id)
+                pass  # somebody else released it
+            # Look once more: of two who ask for different things at once, one wish is in the request.
         raise WrongState(f"job {job_id} keeps moving; ask again")
 
     def cancel(self, job_id: str) -> Found:

@@ -23,16 +23,21 @@ def state_of(found: Found) -> str:
     if found.folder == FAILED:
         return GIVEN_UP
     if found.folder == HELD:
-        return COMPLETED if found.job.request.views_only else PENDING
+        return COMPLETED if _has_its_views(found) else PENDING
     if found.folder == INBOX and not read_attempts(found.job.path):
         return PENDING
     return PROCESSING
 
 
+def _has_its_views(found: Found) -> bool:
+    """Whether a held job rests there with its views; one whose release was cut off wants them and has none."""
+    return found.job.request.views_only and found.job.next_folder() == HELD
+
+
 def stage_of(found: Found) -> str:
     """The stage a job is in or waits for; `uploaded`, `views` and `done` where it rests."""
     if found.folder == HELD:
-        return "views" if found.job.request.views_only else "uploaded"
+        return "views" if _has_its_views(found) else "uploaded"
     if found.folder == DONE:
         return "done"
     if found.folder in STAGE_OF_FOLDER:

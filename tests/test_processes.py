@@ -31,7 +31,8 @@ def test_the_lock_is_held_by_one_and_given_back_by_the_kernel(tmp_path: Path) ->
     with pytest.raises(SpoolUnusable, match="another supervisor"):
         lock.take(tmp_path, patience=0.05)
     os.close(held)
-    code = "import sys, pathlib, spool.lock as lock; lock.take(pathlib.Path(sys.argv[1])); print(1, flush=True); input()"
+    take = "lock.take(pathlib.Path(sys.argv[1]))"
+    code = f"import sys, pathlib, spool.lock as lock; {take}; print(1, flush=True); input()"
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
         stdin=subprocess.PIPE,
