@@ -13,6 +13,7 @@ import uvicorn
 
 from httpd.app import create_app
 from httpd.config import HttpConfig
+from httpd.quiet import QuietServer
 from spool.errors import SpoolError
 from spool.logs import to_stderr
 from spool.parent import die_with
@@ -46,7 +47,7 @@ def main() -> int:
         log.warning(
             "listening on %s: everybody who reaches it may use it; put it behind something", config.host
         )
-    server = uvicorn.Server(
+    server = QuietServer(
         uvicorn.Config(
             app, log_config=None, timeout_graceful_shutdown=DRAIN, server_header=False, lifespan="off"
         )

@@ -22,7 +22,7 @@ from spool.errors import InvalidRequest, NoSuchJob, SpoolUnusable, WrongState
 from spool.ids import is_job_id
 from spool.job import Job, Request
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, STAGE_OF_FOLDER, TMP
-from spool.status import Status, count_attempt, read_attempts, refund_attempt
+from spool.status import Status, as_error, count_attempt, read_attempts, refund_attempt
 
 # In the order jobs move, with `running` between the waiting folders: a job that moves on while a reader
 # walks this list moves towards where the reader will look next.
@@ -226,14 +226,19 @@ class Spool:
         request = found.job.request
         if not (request.views or request.model):
             request = request.wanting(views=True, model=True)
+        path, target = found.job.path, self.root / INBOX / job_id
+        # Wherever this is cut off, a job that still lies in failed/ says why, and may be retried again.
+        reason = as_error(found.status, found.job.cancelled)
         try:
-            durable.replace_json(found.job.path / layout.REQUEST, request.as_json())
-            (found.job.path / layout.ATTEMPTS).unlink(missing_ok=True)
-            (found.job.path / layout.CANCEL).unlink(missing_ok=True)
-            Status(message="waiting").write(found.job.path)
-            durable.move(found.job.path, self.root / INBOX / job_id)
+            durable.replace_json(path / layout.REQUEST, request.as_json())
+            Status(message=reason, error=reason).write(path, durable_too=True)
+            (path / layout.ATTEMPTS).unlink(missing_ok=True)
+            (path / layout.CANCEL).unlink(missing_ok=True)
+            durable.fsync(path)
+            durable.move(path, target)
+            Status(message="waiting").write(target)
         except FileNotFoundError:
-            pass  # a second retry was faster: the job is on its way
+            pass  # a second retry, or a worker, was faster: the job is on its way
         return self.find(job_id)
 
     def remove(self, job_id: str) -> None:

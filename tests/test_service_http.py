@@ -214,5 +214,8 @@ def test_an_idle_server_is_small_and_still(tmp_path: Path) -> None:
         idle = psutil.Process(process.pid)
         before = sum(idle.cpu_times()[:2])
         time.sleep(2)  # this is the idleness that is measured
+        switches = idle.num_ctx_switches().voluntary
         assert sum(idle.cpu_times()[:2]) - before <= 0.05
+        time.sleep(2)
+        assert idle.num_ctx_switches().voluntary - switches <= 8  # uvicorn's own loop would wake 20 times
         assert idle.memory_info().rss < 60 << 20
