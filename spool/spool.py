@@ -189,7 +189,7 @@ class Spool:
             request = request.wanting(views=True, model=model or request.model)
             try:
                 durable.replace_json(found.job.path / layout.REQUEST, request.as_json())
-                Status(message="waiting").write(found.job.path)
+                _waiting_again(found.job.path)
                 durable.move(found.job.path, self.root / INBOX / job_id)
             except FileNotFoundError:
                 pass  # somebody else released it
@@ -231,12 +231,12 @@ class Spool:
         reason = as_error(found.status, found.job.cancelled)
         try:
             durable.replace_json(path / layout.REQUEST, request.as_json())
-            Status(message=reason, error=reason).write(path, durable_too=True)
+            replace(found.status, message=reason, error=reason).write(path, durable_too=True)
             (path / layout.ATTEMPTS).unlink(missing_ok=True)
             (path / layout.CANCEL).unlink(missing_ok=True)
             durable.fsync(path)
             durable.move(path, target)
-            Status(message="waiting").write(target)
+            _waiting_again(target)
         except FileNotFoundError:
             pass  # a second retry, or a worker, was faster: the job is on its way
         return self.find(job_id)
@@ -315,3 +315,9 @@ class Spool:
             except (NoSuchJob, InvalidRequest):
                 continue  # deleted, or damaged, since it was listed
         return page
+
+
+def _waiting_again(path: Path) -> None:
+    """The news of a job that is queued once more: what its kept products told and cost stays said."""
+    before = Status.read(path)
+    Status(message="waiting", engine=before.engine, notes=before.notes, timings=before.timings).write(path)
