@@ -60,7 +60,10 @@ class Content:
         now = self.since[-1]
         if way == "all":
             return now
-        known = len(os.path.commonprefix([self.sure, now]))
+        known = next(
+            (at for at, (a, b) in enumerate(zip(self.sure, now, strict=False)) if a != b),
+            min(len(self.sure), len(now)),
+        )
         if way == "torn":
             return now[: known + (len(now) - known) // 2]
         return now[:known] + bytes(len(now) - known)

@@ -10,10 +10,11 @@ import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import daemon.worker as worker_module
 from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.errors import BadJob, EngineError
 from daemon.inbox import Inbox
-from spool import durable
+from spool import durable, status
 from spool.errors import NoSuchJob, SpoolError
 from spool.job import Job, Request
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING
@@ -63,6 +64,7 @@ class Life:
         self.tell = tell
         self.ids: dict[str, str] = {}
         self._recovery = recovery
+        self._dropped: list[str] = []
 
     def open(self) -> None:
         """The first start on an empty disk."""
@@ -99,6 +101,7 @@ class Life:
     def drop(self, name: str, *, synced: bool = True) -> None:
         """A person copies a file into the inbox; `synced` as a careful program would."""
         self.tell(("dropping", name))
+        self._dropped.append(name)
         path = self.root / INBOX / name
         path.write_bytes(picture_of(name))
         if synced:
@@ -108,14 +111,11 @@ class Life:
 
     def look(self) -> None:
         """The supervisor's look through the inbox; bad files are taken once they stood still."""
-        inbox = Inbox(self.spool, 0.0) if any(map(is_bad, self._files())) else self.inbox
+        inbox = Inbox(self.spool, 0.0) if any(map(is_bad, self._dropped)) else self.inbox
         for job in inbox.scan():
             self.ids[job.request.name] = job.id
             self.tell(("taken", job.request.name))
             self.tell(("dropped", job.request.name))
-
-    def _files(self) -> list[str]:
-        return [path.name for path in (self.root / INBOX).iterdir() if path.is_file()]
 
     def release(self, name: str, *, model: bool) -> None:
         self.tell(("releasing", name))
@@ -148,14 +148,17 @@ class Life:
                 return
             if isinstance(error, BadJob):
                 self.tell(("may fail", job.request.name))
-            if isinstance(error, OSError):
-                self.tell(("refunding", job.request.name, stage))
             raise error
+
+        def refund(job: Path, stage: str) -> None:
+            self.tell(("refunding", Job.read(job).request.name, stage))
+            status.refund_attempt(job, stage)
 
         worker = self._recovery.worker
         worker.spool, worker.post = self.spool, post
         self.spool.enlist(post.name)
         quick_work.during = during
+        worker_module.refund_attempt = refund  # type: ignore[attr-defined]
         try:
             with quick_work.installed():
                 return worker.step()
@@ -163,11 +166,25 @@ class Life:
             return True
         finally:
             quick_work.during = lambda job, stage: None
+            worker_module.refund_attempt = status.refund_attempt  # type: ignore[attr-defined]
+
+    def attempt(self, work: Callable[[], None]) -> None:
+        """Anything else that a client does."""
+        work()
 
     def work_off(self, *posts: Post) -> None:
         """Let the workers take turns until none has anything to do."""
-        while any([self.step(post) for post in posts or (ALL,)]):
+        posts = posts or (ALL,)
+        while sum(self.step(post) for post in posts):
             pass
+
+    def tend(self) -> None:
+        """The rest of a turn of the supervisor: what is old, and the board."""
+        supervisor = self._recovery.supervisor
+        supervisor.spool = self.spool
+        supervisor._swept = float("-inf")
+        for part in (supervisor.sweep, supervisor.tell):
+            supervisor._despite_the_disk(part)
 
     def recover(self) -> None:
         """The supervisor, started again (or after a worker's death): the real recovery."""
@@ -256,6 +273,7 @@ def life_of_two_workers(life: Life) -> None:
     life.submit("b.png")
     life.step(TEXTURE)
     life.step(GEOMETRY)
+    life.tend()
     life.drop("c.png")
     life.step(TEXTURE)
     life.look()
@@ -275,6 +293,7 @@ def life_of_deletions(life: Life) -> None:
     life.work_off()
     for name in ("a.png", "bad.txt", "b.png"):
         life.remove(name)
+    life.tend()
     life.submit("c.png")
 
 

@@ -30,7 +30,7 @@ from httpd.app import create_app
 from httpd.config import HttpConfig
 from httpd.quiet import QuietServer
 from spool import durable
-from spool.job import Job, Request
+from spool.job import Request
 from spool.layout import FAILED, HELD, INBOX, REQUEST, RUNNING, TMP
 from spool.settings import read
 from spool.spool import Spool
@@ -284,9 +284,9 @@ def _quick_engine() -> Iterator[None]:
         (process, "spawn", process.spawn),
         (daemon.worker, "Worker", daemon.worker.Worker),
     ]
-    choose.build = lambda settings, device: SphereEngine()
-    process.spawn = _fork_a_worker
-    daemon.worker.Worker = _UntilIdle  # type: ignore[misc]
+    replacements = (lambda config, device: SphereEngine(), _fork_a_worker, _UntilIdle)
+    for (owner, name, _), replacement in zip(saved, replacements, strict=True):
+        setattr(owner, name, replacement)
     try:
         with quick_work.installed():
             yield

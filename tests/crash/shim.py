@@ -64,7 +64,7 @@ class _Raw(io.FileIO):
 
 
 def _path_of(descriptor: int) -> str:
-    return os.readlink(f"/proc/self/fd/{descriptor}")
+    return str(Path(f"/proc/self/fd/{descriptor}").readlink())
 
 
 def _text(path: Any, dir_fd: int | None = None) -> str:
@@ -86,7 +86,7 @@ class Shim:
     def installed(self) -> Iterator[None]:
         """Watch until the block ends."""
         places = self._places()
-        for owner, name, replacement in places:
+        for owner, name, _ in places:
             self._real.setdefault(name, getattr(owner, name))
         saved = [(owner, name, owner.__dict__[name]) for owner, name, _ in places]
         for owner, name, replacement in places:
