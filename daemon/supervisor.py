@@ -25,7 +25,7 @@ from daemon.notify import Systemd
 from daemon.process import EX_CONFIG
 from daemon.status_board import board, status_line
 from daemon.wake import Wake, watch
-from spool import layout, lock
+from spool import filesystem, layout, lock
 from spool.board import Board
 from spool.draft import resume_adoptions
 from spool.spool import Spool
@@ -70,6 +70,7 @@ class Supervisor:
         """
         held = lock.take(self.spool.root)
         self._hear_signals()
+        self._warn_of_the_disk()
         self.recover()
         events = watch([self.spool.root / layout.INBOX], self._heard)
         try:
@@ -250,6 +251,11 @@ class Supervisor:
     def _overdue(self, now: float) -> bool:
         limit = self.config.drain_limit + KILL_AFTER
         return self._draining_since is not None and now - self._draining_since > limit
+
+    def _warn_of_the_disk(self) -> None:
+        kind, mount = filesystem.under(self.spool.root)
+        if why := filesystem.concern(kind):
+            log.warning("the spool lies on %s (mounted at %s): %s", kind, mount, why)
 
     def _despite_the_disk(self, part: Callable[[], None]) -> None:
         """Do one part of a turn. A full or sick disk, or a lack of memory or descriptors, is told and passes; to

@@ -38,10 +38,11 @@ class Draft:
 
     def publish(self, folder: str) -> Job:
         """Make the draft a job in `folder`. When this returns, the job survives power loss."""
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                durable.fsync(Path(entry.path))
+        # Last, because it fsyncs the directory too, and with it every name in there.
         durable.replace_json(self.path / layout.REQUEST, self.request.as_json())
-        for entry in os.scandir(self.path):
-            durable.fsync(Path(entry.path))
-        durable.fsync(self.path)
         target = self.root / folder / self.request.id
         durable.move(self.path, target)
         return Job(target, self.request)

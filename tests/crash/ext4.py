@@ -94,7 +94,9 @@ def made(folder: Path) -> Path:
     image = folder / "disk"
     with image.open("wb") as file:
         file.truncate(SIZE)
-    _run("mkfs.ext4", "-q", "-F", "-b", str(BLOCK), "-E", "lazy_itable_init=0,lazy_journal_init=0", str(image))
+    _run(
+        "mkfs.ext4", "-q", "-F", "-b", str(BLOCK), "-E", "lazy_itable_init=0,lazy_journal_init=0", str(image)
+    )
     return image
 
 
