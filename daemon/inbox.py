@@ -6,6 +6,7 @@ kind. One scan looks at everything there and decides; file events only say when 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spool import layout, picture
-from spool.draft import adopt
+from spool.draft import adopt, resume_adoptions
 from spool.ids import is_job_id
 from spool.job import Job, Request
 from spool.spool import Spool
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp", ".swp", ".opdownload")
 MAX_DEPTH = 8
+_RIGHTS = (errno.EACCES, errno.EPERM)
 OPEN_PATIENCE = 20
 """A file that somebody keeps open for writing is taken after standing still this many settle times."""
 
@@ -49,6 +51,7 @@ class Inbox:
         self._sights: dict[Path, Sight] = {}
         self._closed: set[Path] = set()
         self._told: set[Path] = set()
+        self._cut_off = False
 
     def heard(self, path: Path) -> None:
         """A file event named `path` (called from the watching thread; adding to a set is atomic)."""
@@ -60,12 +63,15 @@ class Inbox:
         return bool(self._sights)
 
     def scan(self) -> list[Job]:
-        """Look once; every complete file becomes a job, in `inbox/` or, where it is no picture, in `failed/`."""
+        """Look once; every complete file becomes a job, in `inbox/` or, where it is no picture, in `failed/`.
+
+        A full disk, a sick one or wrong rights leave the file where it is, and the next look tries again.
+        """
         closed, self._closed = self._closed, set()
         now = time.monotonic()
         sights: dict[Path, Sight] = {}
-        jobs = []
-        present = set()
+        jobs = self._finish_adoptions() if self._cut_off else []
+        present = {self._root}
         for path in self._files(self._root, MAX_DEPTH):
             present.add(path)
             try:
@@ -78,7 +84,7 @@ class Inbox:
                 sights[path] = sight
             except FileNotFoundError:
                 continue  # taken back, or renamed: the next look sees it
-            except PermissionError as error:
+            except OSError as error:
                 self._complain(path, error)
         self._sights = sights
         self._told &= present
@@ -86,7 +92,13 @@ class Inbox:
 
     def _files(self, folder: Path, depth: int) -> Iterator[Path]:
         """Regular files, oldest first; emptied folders that people dropped are removed on the way."""
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._complain(folder, error)
+            return
         for entry in entries:
             if entry.name.startswith(".") or entry.name.endswith("~"):
                 continue
@@ -135,14 +147,30 @@ class Inbox:
             failure = f"{path.name} is not a picture: its content is none of {picture.ACCEPTED}"
         suffix = suffix or _plain_suffix(path)
         request = Request.new(source="inbox", name=path.name, suffix=suffix, quality=self._quality)
-        job = adopt(self._spool.root, path, request, failure)
+        try:
+            job = adopt(self._spool.root, path, request, failure)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            self._cut_off = True  # the file may be in its draft already
+            raise
         log.info("job %s: took %s%s", job.id, path.name, f" ({failure})" if failure else "")
         return job
+
+    def _finish_adoptions(self) -> list[Job]:
+        try:
+            jobs = resume_adoptions(self._spool.root)
+        except OSError as error:
+            self._complain(self._spool.root / layout.TMP, error)
+            return []
+        self._cut_off = False
+        return jobs
 
     def _complain(self, path: Path, error: OSError) -> None:
         if path not in self._told:
             self._told.add(path)
-            log.warning("%s stays in the inbox: %s; make it readable for this user", path, error.strerror)
+            advice = "make it readable for this user" if error.errno in _RIGHTS else "it is tried again"
+            log.warning("%s stays as it is: %s; %s", path, error.strerror, advice)
 
 
 def _plain_suffix(path: Path) -> str:

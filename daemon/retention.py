@@ -8,6 +8,7 @@ import time
 
 from daemon.config import Config
 from spool import layout
+from spool.draft import ADOPTION
 from spool.errors import SpoolError
 from spool.spool import Spool
 
@@ -35,8 +36,13 @@ def sweep(spool: Spool, config: Config, log: logging.Logger) -> None:
 
 
 def sweep_tmp(spool: Spool, log: logging.Logger) -> None:
-    """Remove drafts that nobody works on any more, and what a cut-off deletion left."""
+    """Remove drafts that nobody works on any more, and what a cut-off deletion left.
+
+    Never an adoption, however old: it may hold the one copy of a dropped picture, and is finished, not deleted.
+    """
     for path in (spool.root / layout.TMP).iterdir():
+        if path.name.startswith(ADOPTION):
+            continue
         age = time.time() - path.stat().st_mtime
         if path.name.startswith("gone-") or age > DRAFT_AGE:
             log.info("removing %s, left over", path)

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from types import FrameType
 
@@ -24,7 +25,7 @@ from daemon.notify import Systemd
 from daemon.process import EX_CONFIG
 from daemon.status_board import board, status_line
 from daemon.wake import Wake, watch
-from spool import layout, lock
+from spool import filesystem, layout, lock
 from spool.board import Board
 from spool.draft import resume_adoptions
 from spool.spool import Spool
@@ -69,6 +70,7 @@ class Supervisor:
         """
         held = lock.take(self.spool.root)
         self._hear_signals()
+        self._warn_of_the_disk()
         self.recover()
         events = watch([self.spool.root / layout.INBOX], self._heard)
         try:
@@ -89,9 +91,8 @@ class Supervisor:
         self.reap()
         self.start_due()
         self.stop_hung()
-        self.take_in()
-        self.sweep()
-        self.tell()
+        for part in (self.take_in, self.sweep, self.tell):
+            self._despite_the_disk(part)
         self.rest()
 
     # --- signals ---------------------------------------------------------------------------------------
@@ -202,8 +203,11 @@ class Supervisor:
         """Write `supervisor.json` when something changed, and keep systemd informed."""
         current = board(self.spool, self.config, self.engine, self._started_at, self.crews, self.draining)
         if current != self._told:
-            self._told = current
-            current.write(self.spool.root)
+            try:
+                current.write(self.spool.root)
+                self._told = current
+            except OSError as error:  # news: not worth the life of every worker, nor systemd's patience
+                log.warning("%s: readers see an old one", error)
         if not self._is_ready and all(crew.pulse.is_ready for crew in self.crews):
             self._is_ready = True
             log.info("ready: spool %s, engine %s, %d workers", self.spool.root, self.engine, len(self.crews))
@@ -247,6 +251,19 @@ class Supervisor:
     def _overdue(self, now: float) -> bool:
         limit = self.config.drain_limit + KILL_AFTER
         return self._draining_since is not None and now - self._draining_since > limit
+
+    def _warn_of_the_disk(self) -> None:
+        kind, mount = filesystem.under(self.spool.root)
+        if why := filesystem.concern(kind):
+            log.warning("the spool lies on %s (mounted at %s): %s", kind, mount, why)
+
+    def _despite_the_disk(self, part: Callable[[], None]) -> None:
+        """Do one part of a turn. A full or sick disk, or a lack of memory or descriptors, is told and passes; to
+        die of it would take the running jobs along."""
+        try:
+            part()
+        except OSError as error:
+            log.error("%s; trying again", error)
 
     def _put_back(self, worker: str, reason: str) -> None:
         refund = self.draining

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from spool import durable, layout
+from spool import durable, filesystem, layout
 from spool.draft import Draft
 from spool.errors import InvalidRequest, NoSuchJob, SpoolUnusable, WrongState
 from spool.ids import is_job_id
@@ -50,8 +50,8 @@ class Spool:
     def open(cls, root: Path) -> Spool:
         """The spool at `root`, made if it is not there.
 
-        Raises SpoolUnusable where it cannot be made, or where its folders lie on different file systems:
-        a rename between those is a copy, and a copy is not atomic.
+        Raises SpoolUnusable where it cannot be made, or where its folders lie on different file systems or
+        mounts: a rename between those is a copy, and a copy is not atomic.
         """
         spool = cls(root.absolute())
         try:
@@ -61,17 +61,12 @@ class Spool:
             # A job is no safer than the folder it lies in. Each time, because whoever made the folders may have
             # died before this line.
             durable.fsync(spool.root)
-            devices = {(spool.root / folder).stat().st_dev for folder in layout.FOLDERS}
+            filesystem.check_renames(spool.root)
         except OSError as error:
             raise SpoolUnusable(
                 f"the spool {root} cannot be made ({error.strerror}: {error.filename}); "
                 "set PROTOSCALE_SPOOL to a directory this user may write"
             ) from None
-        if len(devices) > 1:
-            raise SpoolUnusable(
-                f"the folders of the spool {root} lie on different file systems, where moving a job is not "
-                "atomic; put the whole spool on one file system"
-            )
         return spool
 
     # --- what waits ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from daemon import doctor
 from daemon.cli.__main__ import main
 from httpd.config import HttpConfig
+from spool import filesystem
 
 
 def examined(environ: dict[str, str]) -> dict[str, doctor.Finding]:
@@ -88,9 +89,9 @@ def test_which_file_system_a_path_is_on() -> None:
         "22 21 0:5 / /srv/my\\040photos rw - nfs4 server:/x rw\n"
         "23 21 0:6 / /srv rw - xfs /dev/sdb1 rw\n"
     )
-    assert doctor.mounted(Path("/home/x"), table) == ("ext4", "/")
-    assert doctor.mounted(Path("/srv/spool"), table) == ("xfs", "/srv")
-    assert doctor.mounted(Path("/srv/my photos/spool"), table) == ("nfs4", "/srv/my photos")
+    assert filesystem.mounted(Path("/home/x"), table) == ("ext4", "/")
+    assert filesystem.mounted(Path("/srv/spool"), table) == ("xfs", "/srv")
+    assert filesystem.mounted(Path("/srv/my photos/spool"), table) == ("nfs4", "/srv/my photos")
 
 
 def test_the_exit_code_says_whether_something_is_broken(
