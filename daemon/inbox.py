@@ -6,17 +6,16 @@ kind. One scan looks at everything there and decides; file events only say when 
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.lease import being_written
 from spool import layout, picture
-from spool.draft import adopt
+from spool.draft import adopt, resume_adoptions
 from spool.ids import is_job_id
 from spool.job import Job, Request
 from spool.spool import Spool
@@ -49,6 +48,8 @@ class Inbox:
         self._sights: dict[Path, Sight] = {}
         self._closed: set[Path] = set()
         self._told: set[Path] = set()
+        self._folders: dict[Path, tuple[int, float]] = {}
+        self._cut_off = False
 
     def heard(self, path: Path) -> None:
         """A file event named `path` (called from the watching thread; adding to a set is atomic)."""
@@ -61,6 +62,7 @@ class Inbox:
 
     def scan(self) -> list[Job]:
         """Look once; every complete file becomes a job, in `inbox/` or, where it is no picture, in `failed/`."""
+        self._resume()
         closed, self._closed = self._closed, set()
         now = time.monotonic()
         sights: dict[Path, Sight] = {}
@@ -78,15 +80,34 @@ class Inbox:
                 sights[path] = sight
             except FileNotFoundError:
                 continue  # taken back, or renamed: the next look sees it
-            except PermissionError as error:
+            except OSError as error:
+                # No right to read it, a full disk, a broken one: it stays, and the others go on.
+                self._cut_off = True
                 self._complain(path, error)
         self._sights = sights
-        self._told &= present
+        self._told = {path for path in self._told if path in present or path.is_dir()}
         return jobs
 
+    def _resume(self) -> None:
+        """Finish, or take back, what trouble with the disk cut off half-way. We alone take files in."""
+        if self._cut_off:
+            try:
+                for job in resume_adoptions(self._spool.root):
+                    log.info("job %s: taken in, after trouble with the disk", job.id)
+                self._cut_off = False
+            except OSError as error:
+                log.debug("taking in goes on later: %s", error)
+
     def _files(self, folder: Path, depth: int) -> Iterator[Path]:
-        """Regular files, oldest first; emptied folders that people dropped are removed on the way."""
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        """Regular files, by name; emptied folders that people dropped are removed on the way."""
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return  # a dropped folder that was taken back
+        except OSError as error:
+            self._complain(folder, error)
+            return
         for entry in entries:
             if entry.name.startswith(".") or entry.name.endswith("~"):
                 continue
@@ -102,10 +123,17 @@ class Inbox:
     def _tidy(self, folder: Path) -> None:
         """Remove a dropped folder once it is empty and nobody has been filling it for a while."""
         try:
-            if time.time() - folder.stat().st_mtime > self._settle:
+            changed = folder.stat().st_mtime_ns
+            before, since = self._folders.get(folder, (0, 0.0))
+            if before != changed:
+                self._folders[folder] = (changed, time.monotonic())
+            elif time.monotonic() - since > self._settle:
                 folder.rmdir()
+                del self._folders[folder]
+        except FileNotFoundError:
+            self._folders.pop(folder, None)
         except OSError:
-            return  # not empty, or gone, or not ours to remove: it does no harm
+            return  # not empty, or not ours to remove: it does no harm
 
     def _look(self, path: Path, now: float) -> Sight:
         found = path.stat()
@@ -142,31 +170,14 @@ class Inbox:
     def _complain(self, path: Path, error: OSError) -> None:
         if path not in self._told:
             self._told.add(path)
-            log.warning("%s stays in the inbox: %s; make it readable for this user", path, error.strerror)
+            what = (
+                "make it readable for this user"
+                if isinstance(error, PermissionError)
+                else "free or mend the disk"
+            )
+            log.warning("%s stays in the inbox: %s; %s", path, error.strerror, what)
 
 
 def _plain_suffix(path: Path) -> str:
     suffix = path.suffix.lower()
     return suffix if suffix[1:].isalnum() and len(suffix) <= 8 and suffix.isascii() else ".bin"
-
-
-def being_written(path: Path) -> bool | None:
-    """Whether some process has the file open for writing; None where the kernel does not tell us.
-
-    A read lease is granted only while nobody has the file open for writing (fcntl(2), F_SETLEASE). It takes
-    the file's owner or CAP_LEASE, and a file system that has leases. It is given back at once; SIGIO, which
-    an opener in that instant would cause, is ignored by the supervisor.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        return False
-    except BlockingIOError:
-        return True
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
