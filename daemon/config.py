@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.models import DEFAULT, WEIGHTS, u2net_home
-from spool.layout import DEFAULT_QUALITY, QUALITIES
+from spool.layout import DEFAULT_QUALITY, QUALITIES, STAGE_NAMED
 from spool.settings import SpoolSettings, flag, folder, number, one_of, setting, size, whole
 
 UNSET = "auto"
@@ -23,6 +23,31 @@ def device_list(text: str) -> tuple[str, ...]:
         if not (device == "cpu" or (kind == "cuda" and index.isdecimal())):
             raise ValueError(text)
     return devices
+
+
+@dataclass(frozen=True)
+class StepLimits:
+    """Seconds without progress after which a worker hangs: one limit, and the stages that have their own."""
+
+    usual: float
+    own: tuple[tuple[str, float], ...] = ()
+
+    def of(self, stage: str | None) -> float:
+        """The limit for a stage, or for whatever else a worker does."""
+        return dict(self.own).get(stage or "", self.usual)
+
+
+def step_limits(text: str) -> StepLimits:
+    """`300`, or `300,geometry=900`. Raises ValueError."""
+    seconds = number(1)
+    usual, *rest = text.split(",")
+    own = []
+    for part in rest:
+        stage, equals, value = part.strip().partition("=")
+        if not equals or stage not in STAGE_NAMED:
+            raise ValueError(text)
+        own.append((stage, seconds(value)))
+    return StepLimits(seconds(usual), tuple(own))
 
 
 @dataclass(frozen=True)
@@ -59,12 +84,13 @@ class Config(SpoolSettings):
     attempts: int = setting(
         "PROTOSCALE_ATTEMPTS", "3", "1 to 100", whole(1, 100), "How often one stage of a job is tried."
     )
-    step_limit: float = setting(
+    step_limit: StepLimits = setting(
         "PROTOSCALE_STEP_LIMIT",
         "300",
-        "seconds, at least 1",
-        number(1),
-        "A worker that shows no progress for this long is killed and its job goes back.",
+        "seconds, at least 1, also per stage, such as 300,geometry=900",
+        step_limits,
+        "A worker that shows no progress for this long is killed and its job goes back; "
+        "`stage=seconds` gives one stage its own limit.",
     )
     drain_limit: float = setting(
         "PROTOSCALE_DRAIN_LIMIT",
@@ -117,6 +143,13 @@ class Config(SpoolSettings):
         "days; 0 keeps them for ever",
         number(0),
         "Age at which done jobs are deleted.",
+    )
+    keep_size: int = setting(
+        "PROTOSCALE_KEEP_SIZE",
+        "0",
+        "bytes, with K, M, G or T; 0 for no limit",
+        size,
+        "What done and failed jobs may take together; above it the oldest are deleted.",
     )
     keep_failed: float = setting(
         "PROTOSCALE_KEEP_FAILED", "30", "days; 0 keeps them for ever", number(0), "The same for failed jobs."

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from daemon import disk
 from daemon.engines.base import Progress
 from daemon.errors import Cancelled
 from daemon.pulse import Pulse
@@ -50,7 +51,8 @@ class Reporter:
             now = time.monotonic()
             if now - self._written >= EVERY:
                 self._written = now
-                self.status.write(self._job.path)
+                with disk.unimportant(f"status of job {self._job.id}"):
+                    self.status.write(self._job.path)
 
         return progress
 

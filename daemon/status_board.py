@@ -28,7 +28,7 @@ def board(
         started_at=started_at,
         engine=engine,
         background_model=model,
-        notes=tuple(_notes(config, engine, model)),
+        notes=(*_notes(config, engine, model), *_outages(crews)),
         workers=tuple(_slot(spool, crew, draining) for crew in crews),
     )
 
@@ -46,10 +46,13 @@ def _notes(config: Config, engine: str, model: str | None) -> list[str]:
     return notes
 
 
+def _outages(crews: Sequence[Crew]) -> list[str]:
+    records = dict.fromkeys(crew.record for crew in crews)
+    return [record.notice() for record in records if record.is_out]
+
+
 def _slot(spool: Spool, crew: Crew, draining: bool) -> Slot:
-    job = (
-        next(iter(spool.waiting(f"{layout.RUNNING}/{crew.post.name}")), None) if crew.pulse.is_busy else None
-    )
+    job = crew.pulse.job if crew.pid else None
     return Slot(
         name=crew.post.name,
         role=crew.post.role,
@@ -68,6 +71,8 @@ def _slot(spool: Spool, crew: Crew, draining: bool) -> Slot:
 
 
 def _state(crew: Crew, draining: bool) -> str:
+    if crew.pid is None and crew.record.is_out:
+        return spool_board.OUT
     if crew.pid is None:
         return spool_board.WAITING
     if draining:

@@ -5,15 +5,14 @@ What becomes of an attempt is decided here and nowhere else:
     finished        the job moves on
     BadJob          the job fails, with the reason
     Cancelled       the job fails, as asked
-    EngineError     the job goes back; past its attempts it fails
-    disk trouble    the job goes back uncharged, and this worker waits
+    EngineError     the job goes back and rests; past its attempts it fails
+    disk trouble    the job goes back uncharged, and this worker waits, longer each time
     drained         the job goes back uncharged, and this worker ends
-    anything else   our bug: the traceback goes to job.log, the process ends, the supervisor puts the job back
+    anything else   our bug: the traceback goes to job.log, the process ends, the supervisor judges (verdict.py)
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import time
 from dataclasses import replace
@@ -21,7 +20,7 @@ from types import FrameType
 
 import psutil
 
-from daemon import joblog, policy, stages
+from daemon import disk, joblog, policy, stages
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.engines.base import Engine
@@ -36,11 +35,12 @@ from spool.layout import STAGE_OF_FOLDER, Stage
 from spool.settings import room_left
 from spool.spool import Spool
 from spool.status import Status, read_attempts, refund_attempt
+from spool.trouble import Trouble
 
 log = logging.getLogger(__name__)
 
-DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 DISK_PAUSE = 5.0
+LONGEST_DISK_PAUSE = 60.0
 
 
 class Worker:
@@ -66,7 +66,8 @@ class Worker:
         self._drain_by: float | None = None
         self._worked = time.monotonic()
         self._loaded = False
-        self._pause = 0.0
+        self._disk_troubles = 0
+        self._paused_until = 0.0
 
     def drain(self, signum: int = 0, frame: FrameType | None = None) -> None:
         """End after the running stage, or at its next step once the drain limit has passed."""
@@ -81,6 +82,7 @@ class Worker:
         """Work until drained."""
         self.spool.enlist(self.post.name)
         while not self.draining:
+            self.pulse.beat()
             if not self.step():
                 self.rest()
             elif self.outgrown():
@@ -89,8 +91,7 @@ class Worker:
 
     def step(self) -> bool:
         """Claim one job and work on it. False where there was nothing to do."""
-        if not room_left(self.spool.root, self.config.reserve):
-            self._pause = DISK_PAUSE
+        if self._paused or not room_left(self.spool.root, self.config.reserve):
             return False
         for folder in policy.order(self.post.stages, self._waiting, self._geometry_workers):
             job = self.spool.claim(folder, self.post.name)
@@ -111,11 +112,25 @@ class Worker:
             self._loaded = False
             if self.engine.unload():
                 log.info("models unloaded after %.0f s without work", idle_for)
-        seconds = min(self._pause or self.config.scan_every, self.config.scan_every)
+        seconds = self._patience()
         if self._loaded:
             seconds = min(seconds, max(0.0, self.config.idle_timeout - idle_for))
-        self._pause = 0.0
         self.wake.wait(seconds)
+
+    @property
+    def _paused(self) -> bool:
+        """Whether this worker waits for the disk."""
+        return time.monotonic() < self._paused_until
+
+    def _patience(self) -> float:
+        """Seconds until there may be something to do: the next scan, or the end of a waiting job's rest."""
+        if self._paused or not room_left(self.spool.root, self.config.reserve):
+            return self.config.scan_every
+        folders = [layout.STAGE_NAMED[stage].folder for stage in self.post.stages]
+        rests = [
+            self.spool.rest_left(folder, job) for folder in folders for job in self.spool.waiting(folder)
+        ]
+        return min([self.config.scan_every, *rests])
 
     def take(self, job: Job, stage: Stage) -> None:
         """Do one claimed job's stage and move the job to where it belongs then."""
@@ -130,6 +145,23 @@ class Worker:
         return len(self.spool.waiting(folder))
 
     def _attempt(self, job: Job, stage: Stage) -> None:
+        # From here to `end` the job answers for what becomes of this process; a bug leaves it answering.
+        self.pulse.begin(job.id, stage.name)
+        counted_before = read_attempts(job.path).get(stage.name, 0)
+        try:
+            self._run(job, stage)
+        except OSError as error:
+            if not disk.is_trouble(error):
+                raise
+            self._wait_for_disk()
+            log.error("job %s: %s; free space or mend the disk under %s", job.id, error, self.spool.root)
+            counted = read_attempts(job.path).get(stage.name, 0) > counted_before
+            self._put_back(job, stage, f"waiting: {error.strerror}", refund=counted)
+        self.pulse.end()
+        self._worked = time.monotonic()
+
+    def _run(self, job: Job, stage: Stage) -> None:
+        began = time.monotonic()
         attempts = self.spool.begin(job, stage.name)
         status = replace(
             Status.read(job.path),
@@ -140,10 +172,8 @@ class Worker:
             attempts=attempts,
         )
         report = Reporter(job, status, self.pulse, self._drain_is_over)
-        began = time.monotonic()
-        self.pulse.begin()
+        self._loaded = True
         try:
-            self._loaded = True
             stages.WORK[stage.name](job, self.engine, self._limits, report)
         except Cancelled:
             self.spool.fail(job.path, "cancelled")
@@ -154,17 +184,13 @@ class Worker:
             self._try_again(job, stage, str(error))
         except Drained:
             self._put_back(job, stage, "put back: the service stopped")
-        except OSError as error:
-            if error.errno not in DISK_TROUBLE:
-                raise
-            self._pause = DISK_PAUSE
-            self._put_back(job, stage, f"waiting: {error.strerror}")
-            log.error("job %s: %s; free space or mend the disk under %s", job.id, error, self.spool.root)
         else:
             self._finish(job, stage, report.status, time.monotonic() - began)
-        finally:
-            self.pulse.end()
-            self._worked = time.monotonic()
+
+    def _wait_for_disk(self) -> None:
+        self._disk_troubles += 1
+        pause = min(LONGEST_DISK_PAUSE, DISK_PAUSE * 2.0 ** (self._disk_troubles - 1))
+        self._paused_until = time.monotonic() + pause
 
     def _drain_is_over(self) -> bool:
         return self._drain_by is not None and time.monotonic() >= self._drain_by
@@ -174,8 +200,15 @@ class Worker:
         resting = job.next_folder() in (layout.DONE, layout.HELD)
         if resting:
             status = replace(status, progress=100.0, message="done")
-        replace(status, timings=timings, worker=None).write(job.path, durable_too=resting)
+        status = replace(status, timings=timings, worker=None)
+        if resting:
+            status.write(job.path, durable_too=True)
+        else:
+            with disk.unimportant(f"status of job {job.id}"):
+                status.write(job.path)
         folder = self.spool.advance(job)
+        self._disk_troubles = 0
+        self.pulse.finish()
         log.info("job %s: %s took %.2f s, on to %s/", job.id, stage.name, seconds, folder)
 
     def _try_again(self, job: Job, stage: Stage, reason: str) -> None:
@@ -185,11 +218,17 @@ class Worker:
         if tried >= self.config.attempts:
             self.spool.fail(job.path, f"{stage.name} failed {tried} times; the last time: {reason}")
         else:
-            replace(Status.read(job.path), message=f"trying again: {reason}", worker=None).write(job.path)
+            Trouble.read(job.path).resting(policy.rest_after(tried)).write(job.path)
+            self._tell(job, f"trying again: {reason}")
             self.spool.advance(job)
 
-    def _put_back(self, job: Job, stage: Stage, message: str) -> None:
+    def _put_back(self, job: Job, stage: Stage, message: str, *, refund: bool = True) -> None:
         """Back to its folder, the attempt not counted: it was not the job's fault."""
-        refund_attempt(job.path, stage.name)
-        replace(Status.read(job.path), message=message, worker=None).write(job.path)
+        if refund:
+            refund_attempt(job.path, stage.name)
+        self._tell(job, message)
         self.spool.advance(job)
+
+    def _tell(self, job: Job, message: str) -> None:
+        with disk.unimportant(f"status of job {job.id}"):
+            replace(Status.read(job.path), message=message, worker=None).write(job.path)

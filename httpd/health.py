@@ -9,21 +9,22 @@ from starlette.responses import JSONResponse, Response
 
 from httpd.state import config_of, spool_of
 from spool import layout
-from spool.board import Board, Slot, slots_of
+from spool.board import OUT, Board, Slot, slots_of
 from spool.settings import room_left
 
 
 async def health(request: Request) -> Response:
-    """200: this server answers. `status` is `ok` only while a supervisor works on the spool."""
+    """200: this server answers. `status` is `ok` while a supervisor works on the spool with all its devices."""
     spool, config = spool_of(request), config_of(request)
     board = Board.read(spool.root)
     accepting = room_left(spool.root, config.reserve)
     notes = list(board.notes) if board else ["no supervisor works on this spool; start `protoscale run`"]
     if not accepting:
         notes.append("the disk is below PROTOSCALE_RESERVE: uploads are refused")
+    whole = board is not None and all(slot.state != OUT for slot in board.workers)
     return JSONResponse(
         {
-            "status": "ok" if board and accepting else "degraded",
+            "status": "ok" if whole and accepting else "degraded",
             "supervisor": board is not None,
             "engine": board.engine if board else None,
             "background_model": board.background_model if board else None,

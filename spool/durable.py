@@ -13,6 +13,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from spool import ballast
+
 
 def fsync(path: Path) -> None:
     """Put a file or a directory on the disk. Raises OSError, and is then not to be tried again."""
@@ -53,8 +55,18 @@ def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
 
 
 def replace_json(path: Path, value: Any, *, durable: bool = True) -> None:
-    """`replace` with a JSON value, indented, because people read these files too."""
-    replace(path, json.dumps(value, indent=2).encode() + b"\n", durable=durable)
+    """`replace` with a JSON value, indented, because people read these files too.
+
+    Durable ones are the state of a job: on a full disk they have the ballast.
+    """
+    content = json.dumps(value, indent=2).encode() + b"\n"
+    try:
+        replace(path, content, durable=durable)
+    except OSError as error:
+        # Not the failed fsync tried again: a new file, written from memory, with room made for it.
+        if not (durable and ballast.spend(path, error)):
+            raise
+        replace(path, content, durable=True)
 
 
 def move(source: Path, target: Path) -> None:
@@ -63,7 +75,13 @@ def move(source: Path, target: Path) -> None:
     The target's parent comes first: between the two a crash may show the job in both places or in the new
     one, never in none. Raises FileNotFoundError where somebody else was faster.
     """
-    source.rename(target)
+    try:
+        source.rename(target)
+    except OSError as error:
+        # A folder may need one more block for the new name.
+        if not ballast.spend(target, error):
+            raise
+        source.rename(target)
     fsync(target.parent)
     if source.parent != target.parent:
         fsync(source.parent)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
 import random
 import signal
 import time
@@ -75,7 +73,7 @@ def test_a_killed_worker_comes_back_and_its_job_finishes_once(service: Service, 
     jobs = [submit(service.spool, quality="high").id for _ in range(3)]
     until(lambda: service.spool.waiting(f"running/{worker}"))
     first = service.pid(worker)
-    os.kill(first, signal.SIGKILL)
+    service.hit(worker, signal.SIGKILL)
     assert only_done(service, 3) == jobs
     assert until(lambda: service.pid(worker)) != first
     assert "was killed by SIGKILL" in service.log.read_text()
@@ -92,12 +90,17 @@ def test_a_killed_supervisor_takes_its_workers_along_and_a_new_one_goes_on(servi
 
 
 def test_a_frozen_worker_is_aborted_and_its_job_finishes(tmp_path: Path, u2net_home: Path) -> None:
-    with running(tmp_path / "spool", u2net_home, "--no-http", PROTOSCALE_STEP_LIMIT="3") as service:
+    with running(
+        tmp_path / "spool", u2net_home, "--no-http", PROTOSCALE_STEP_LIMIT="60,geometry=3"
+    ) as service:
         job_id = submit(service.spool, quality="ultra").id
         until(lambda: service.spool.waiting("running/geometry-cpu"))
-        os.kill(service.pid("geometry-cpu"), signal.SIGSTOP)
-        assert service.finished(job_id)["status"] == "completed"
-        assert service.finished(job_id)["attempts"]["geometry"] == 2
+        service.hit("geometry-cpu", signal.SIGSTOP)
+        told = service.finished(job_id, 120)
+        assert (told["status"], told["attempts"]["geometry"]) == ("completed", 2)
+        log = (service.spool.root / "done" / job_id / layout.LOG).read_text()
+        assert "no progress for" in log and "in geometry (limit 3 s)" in log
+        assert "most recent call first" in log and "engine.py" in log  # where every thread was
 
 
 def test_a_photo_that_kills_every_worker_is_given_up(service: Service) -> None:
@@ -105,13 +108,13 @@ def test_a_photo_that_kills_every_worker_is_given_up(service: Service) -> None:
 
     def kill_whoever_makes_it() -> bool:
         if service.spool.waiting("running/geometry-cpu"):
-            with contextlib.suppress(ProcessLookupError):  # it has died since the board was written
-                os.kill(service.pid("geometry-cpu"), signal.SIGKILL)
+            service.hit("geometry-cpu", signal.SIGKILL)
         return bool(service.spool.waiting("failed"))
 
-    until(kill_whoever_makes_it, 60)
+    until(kill_whoever_makes_it, 120)
     told = service.finished(job_id)
-    assert "3 times" in told["error"] and "SIGKILL" in told["error"]
+    assert "poison: it took 2 workers down" in told["error"] and "SIGKILL" in told["error"]
+    assert told["attempts"]["geometry"] == 2
 
 
 def test_sigterm_drains_and_the_next_start_goes_on(service: Service) -> None:

@@ -86,11 +86,11 @@ def test_the_two_step_flow_through_the_whole_service(tmp_path: Path, u2net_home:
 
             # Kill the server in the middle: it comes back, and what was accepted goes on.
             job = send(service.port, picture(), quality="draft", start="true")["job_id"]
-            (web,) = [child for child in service.children() if "httpd" in child.cmdline()]
+            web = service.web()
             web.kill()
             until(lambda: answers(service.port))
             until(completed, 60)
-            (web,) = [child for child in service.children() if "httpd" in child.cmdline()]
+            web = service.web()
         assert service.stop() == 0
         assert not alive(web)
 
