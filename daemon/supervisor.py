@@ -20,13 +20,13 @@ from daemon.devices import posts
 from daemon.engines import choose
 from daemon.errors import EngineUnavailable
 from daemon.inbox import Inbox
-from daemon.notify import Systemd
 from daemon.process import EX_CONFIG
 from daemon.status_board import board, status_line
 from daemon.wake import Wake, watch
 from spool import layout, lock
 from spool.board import Board
 from spool.draft import resume_adoptions
+from spool.notify import Systemd
 from spool.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class Supervisor:
         if self._drain_asked and self._draining_since is None:
             log.info("draining: running stages have %.0f s", self.config.drain_limit)
             self._draining_since = time.monotonic()
-            self._systemd.tell("STOPPING=1")
+            self._systemd.stopping(self.config.drain_limit + 2 * KILL_AFTER)
             self._signal_all(signal.SIGTERM)
 
     def begin_reload(self) -> None:
