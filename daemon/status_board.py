@@ -91,7 +91,12 @@ def _resident(pid: int | None) -> int | None:
 
 
 def status_line(current: Board, spool: Spool) -> str:
-    """One line for people: what waits, what runs."""
+    """One line for people: what waits, who works on what."""
     waiting = sum(len(spool.waiting(stage.folder)) for stage in layout.STAGES)
-    workers = ", ".join(f"{slot.name} {slot.state}" for slot in current.workers)
-    return f"{waiting} waiting; {workers}; engine {current.engine}"
+    return f"{waiting} waiting; {', '.join(map(_at_work, current.workers))}; engine {current.engine}"
+
+
+def _at_work(slot: Slot) -> str:
+    if slot.job:
+        return f"{slot.name} {slot.state} with {slot.stage} of {slot.job}"
+    return f"{slot.name} {slot.state}"

@@ -24,7 +24,6 @@ from daemon.engines import choose
 from daemon.errors import EngineUnavailable
 from daemon.inbox import Inbox
 from daemon.inquest import Ending, Inquest, put_back
-from daemon.notify import Systemd
 from daemon.process import EX_CONFIG
 from daemon.service_record import ServiceRecord
 from daemon.stall import KILL_AFTER, Stalls
@@ -33,6 +32,7 @@ from daemon.wake import Wake, watch
 from spool import ballast, filesystem, layout, lock
 from spool.board import Board
 from spool.draft import resume_adoptions
+from spool.notify import Systemd
 from spool.settings import room_left
 from spool.spool import Spool
 
@@ -142,7 +142,7 @@ class Supervisor:
         if self._drain_asked and self._draining_since is None:
             log.info("draining: running stages have %.0f s", self.config.drain_limit)
             self._draining_since = time.monotonic()
-            self._systemd.tell("STOPPING=1")
+            self._systemd.stopping(self.config.drain_limit + 2 * KILL_AFTER)
             self._signal_all(signal.SIGTERM)
 
     def begin_reload(self) -> None:

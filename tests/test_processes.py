@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from daemon.child import Backoff
-from daemon.notify import Systemd
 from daemon.pulse import Pulse
 from daemon.wake import Wake, watch
 from spool import lock
 from spool.board import Board
 from spool.errors import SpoolUnusable
 from spool.ids import new_id
+from spool.notify import Systemd
 from spool.spool import Spool
 from tests.support import until
 

@@ -16,6 +16,7 @@ from daemon.cli import exits
 from daemon.errors import DaemonError
 from spool.errors import InvalidRequest, NoSuchJob, SpoolError, SpoolFull, SpoolUnusable, WrongState
 from spool.layout import DEFAULT_QUALITY, QUALITIES
+from spool.logs import complain
 from spool.settings import WrongSetting
 
 ABOUT = """Turn a photo of an object into a textured 3D model.
@@ -99,6 +100,17 @@ def parser() -> argparse.ArgumentParser:
     pull = kinds.add_parser("pull", help="fetch a model and verify it by its sha256")
     pull.add_argument("name", nargs="?", metavar="NAME", help="which (default: REMBG_MODEL)")
 
+    units = add(
+        "install-systemd",
+        "put the systemd units of this installation in place, or take them away",
+        "protoscale install-systemd",
+    )
+    _places(units)
+    units.add_argument(
+        "--uninstall",
+        action="store_true",
+        help="stop the service and remove the units; settings and spool stay",
+    )
     add("doctor", "tell what works here, what does not, and what to do", "protoscale doctor", json=True)
     return top
 
@@ -112,6 +124,22 @@ def _wishes(command: argparse.ArgumentParser, *, out: str) -> None:
     )
     command.add_argument("--keep-background", action="store_true", help="the whole picture is the object")
     command.add_argument("--out", type=Path, metavar="DIR", help=out)
+
+
+def _places(command: argparse.ArgumentParser) -> None:
+    """Where to install; the variables are those that packagers set."""
+    command.add_argument(
+        "--prefix",
+        default=os.environ.get("PREFIX") or "/usr/local",
+        metavar="DIR",
+        help="units go to DIR/lib/systemd/system (default: the variable PREFIX, else /usr/local)",
+    )
+    command.add_argument(
+        "--destdir",
+        default=os.environ.get("DESTDIR") or "",
+        metavar="DIR",
+        help="write below DIR and touch nothing else, to build a package (default: the variable DESTDIR)",
+    )
 
 
 def _positive(text: str) -> int:
@@ -139,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.OK
     except (SpoolError, DaemonError) as error:
-        print(f"protoscale: {error}", file=sys.stderr)
+        complain(str(error))
         return _code(error)
 
 
@@ -179,6 +207,10 @@ def _command(options: argparse.Namespace) -> int:
         from daemon.cli import models
 
         return models.run(options)
+    if name == "install-systemd":
+        from daemon.cli import systemd
+
+        return systemd.run(options)
     if name == "doctor":
         from daemon.cli import doctor
 

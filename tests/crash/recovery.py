@@ -11,11 +11,11 @@ from pathlib import Path
 from daemon import retention
 from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.inbox import Inbox
-from daemon.notify import Systemd
 from daemon.pulse import Pulse
 from daemon.supervisor import Supervisor
 from daemon.worker import Worker
 from spool.layout import DONE, FAILED, HELD, INBOX
+from spool.notify import Systemd
 from spool.spool import Spool
 from spool.status import read_attempts
 from tests.crash import quick_work

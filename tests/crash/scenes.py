@@ -22,7 +22,6 @@ from daemon import process
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.engines import choose
-from daemon.notify import Systemd
 from daemon.pulse import Pulse
 from daemon.supervisor import Supervisor
 from daemon.worker import Worker
@@ -32,6 +31,7 @@ from httpd.quiet import QuietServer
 from spool import durable
 from spool.job import Request
 from spool.layout import FAILED, HELD, INBOX, REQUEST, RUNNING, TMP
+from spool.notify import Systemd
 from spool.settings import read
 from spool.spool import Spool
 from tests.crash import quick_work
