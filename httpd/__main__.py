@@ -13,6 +13,7 @@ import uvicorn
 
 from httpd.app import create_app
 from httpd.config import HttpConfig
+from httpd.patience import MAX_HEADERS, patient
 from httpd.quiet import QuietServer
 from spool.errors import SpoolError
 from spool.logs import to_stderr
@@ -49,7 +50,13 @@ def main() -> int:
         )
     server = QuietServer(
         uvicorn.Config(
-            app, log_config=None, timeout_graceful_shutdown=DRAIN, server_header=False, lifespan="off"
+            app,
+            log_config=None,
+            timeout_graceful_shutdown=DRAIN,
+            server_header=False,
+            lifespan="off",
+            http=patient(config.header_timeout),
+            h11_max_incomplete_event_size=MAX_HEADERS,
         )
     )
     log.info("serving on %s", listener.getsockname())

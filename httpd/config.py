@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spool.settings import SpoolSettings, setting, size, whole
+from spool.settings import SpoolSettings, number, setting, size, whole
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -37,4 +37,18 @@ class HttpConfig(SpoolSettings):
         "bytes, with K, M, G or T",
         size,
         "Largest upload accepted (413 above).",
+    )
+    header_timeout: float = setting(
+        "PROTOSCALE_HEADER_TIMEOUT",
+        "10",
+        "seconds, at least 0.1",
+        number(0.1),
+        "How long a client may take for the head of a request (408, connection closed).",
+    )
+    body_timeout: float = setting(
+        "PROTOSCALE_BODY_TIMEOUT",
+        "30",
+        "seconds, at least 0.1",
+        number(0.1),
+        "Longest pause within a body; over a longer time it must make 8 KiB a second (408).",
     )

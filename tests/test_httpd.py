@@ -117,7 +117,7 @@ def test_fields_that_would_be_ignored_are_refused(
     [
         (b"", 422),
         (b"hello, this is text", 415),
-        (b"\0\0\0\x18ftypheic" + b"\0" * 40, 415),
+        (b"\0\0\0\x18ftypisom" + b"\0" * 40, 415),
         (b"%PDF-1.4", 415),
     ],
 )
