@@ -11,6 +11,7 @@ import sys
 
 import uvicorn
 
+from httpd.access import needs_key
 from httpd.app import create_app
 from httpd.config import HttpConfig
 from httpd.patience import MAX_HEADERS, patient
@@ -19,6 +20,7 @@ from spool.errors import SpoolError
 from spool.logs import to_stderr
 from spool.parent import die_with
 from spool.settings import read
+from spool.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +41,12 @@ def main() -> int:
     try:
         config = read(HttpConfig)
         to_stderr(config.log_level, "httpd")
-        app = create_app(config)
+        Spool.open(config.spool)
         listener = inherited() or listen(config)
+        app = create_app(config, require_key=needs_key(config, listener))
     except SpoolError as error:
         print(f"protoscale: {error}", file=sys.stderr)
         return EX_CONFIG
-    if config.host not in ("127.0.0.1", "::1", "localhost"):
-        log.warning(
-            "listening on %s: everybody who reaches it may use it; put it behind something", config.host
-        )
     server = QuietServer(
         uvicorn.Config(
             app,

@@ -17,9 +17,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from httpd.access import caller_of
 from httpd.body import chunks, refuse_announced
 from httpd.config import HttpConfig
-from httpd.state import config_of, spool_of
+from httpd.limits import check_queue, check_share
+from httpd.state import config_of, ledger_of, spool_of
 from spool import job as jobs
 from spool import layout, picture
 from spool.draft import Draft
@@ -39,9 +41,16 @@ async def upload(request: Request) -> Response:
     config, spool = config_of(request), spool_of(request)
     boundary = _boundary(request.headers.get("content-type", ""))
     refuse_announced(request, config.max_upload)
+    caller = caller_of(request)
+    announced = request.headers.get("content-length", "0")
+    ledger_of(request).admit(caller, int(announced) if announced.isdecimal() else 0, config)
+    await run_in_threadpool(check_queue, spool, config)
+    await run_in_threadpool(check_share, spool, caller, config)
     if not await run_in_threadpool(room_left, spool.root, config.reserve):
         raise SpoolFull("the disk is almost full: no new jobs are accepted until space is freed")
-    started = jobs.Request.new(source="http", name="", suffix=".part", views=False, model=False)
+    started = jobs.Request.new(
+        source="http", name="", suffix=".part", views=False, model=False, client=caller.name
+    )
     draft = await run_in_threadpool(spool.draft, started)
     form = Form(boundary, draft)
     try:
@@ -182,7 +191,13 @@ def _publish(form: Form, draft: Draft, config: HttpConfig) -> str:
     check_size(part, config)
     start, wishes = wishes_of(form.values)
     request = jobs.Request.new(
-        source="http", name=form.filename, suffix=suffix, views=start, model=start, **wishes
+        source="http",
+        name=form.filename,
+        suffix=suffix,
+        views=start,
+        model=start,
+        client=draft.request.client,
+        **wishes,
     )
     request = replace(request, id=draft.request.id)
     part.rename(draft.path / request.input)

@@ -21,7 +21,7 @@ from tests.support import picture, submit
 
 def client_of(root: Path, **environ: str) -> TestClient:
     config = read(HttpConfig, {"PROTOSCALE_SPOOL": str(root), "PROTOSCALE_RESERVE": "1M", **environ})
-    return TestClient(create_app(config), raise_server_exceptions=False)
+    return TestClient(create_app(config), base_url="http://127.0.0.1:8077", raise_server_exceptions=False)
 
 
 @pytest.fixture

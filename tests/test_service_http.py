@@ -72,7 +72,7 @@ def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
     port = free_port()
     spool = Spool(tmp_path / "spool")
     head = (
-        b"POST /api/upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        b"POST /api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\n"
         b"Content-Length: 5000000\r\n\r\n"
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
     )
