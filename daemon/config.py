@@ -120,16 +120,6 @@ class Config(SpoolSettings):
         one_of(*QUALITIES),
         "Quality of the models made of dropped files.",
     )
-    max_pixels: int = setting(
-        "PROTOSCALE_MAX_PIXELS",
-        "40000000",
-        "pixels, at least 1024",
-        whole(1024),
-        "Larger photos are refused before they are decoded.",
-    )
-    max_side: int = setting(
-        "PROTOSCALE_MAX_SIDE", "8192", "pixels, at least 32", whole(32), "Longest side of a photo."
-    )
     http: bool = setting(
         "PROTOSCALE_HTTP",
         "true",

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, PngImagePlugin
 
+from daemon.decoding import decode
 from daemon.engines import analysis, glb, views
 from daemon.engines.base import JSON, Engine
-from daemon.photo import open_photo
 from daemon.record import KEY, made_with, order_of
 from daemon.reporter import Reporter
 from spool import durable, layout
@@ -41,8 +41,7 @@ def cutout(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> N
     """input.* -> cutout.png. Raises BadJob for a file that is no usable picture."""
     progress = report.part("cutout")
     progress(0.0, "reading the photo")
-    photo = open_photo(job.input, limits.max_pixels, limits.max_side, MIN_SIDE)
-    photo.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    photo = decode(job.input, limits.max_pixels, limits.max_side, MIN_SIDE, LONGEST_SIDE)
     progress(0.1, "removing the background" if job.request.remove_bg else "keeping the background")
     cut = engine.cutout(photo, job.request.remove_bg, progress)
     report.note(*cut.notes)

@@ -11,14 +11,17 @@ import sys
 
 import uvicorn
 
+from httpd.access import needs_key
 from httpd.app import create_app
 from httpd.config import HttpConfig
 from httpd.handover import Closing, Handover
+from httpd.patience import MAX_HEADERS, patient
 from spool.errors import SpoolError
 from spool.logs import complain, to_stderr
 from spool.notify import Systemd
 from spool.parent import die_with
 from spool.settings import read
+from spool.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +42,9 @@ def main() -> int:
     try:
         config = read(HttpConfig)
         to_stderr(config.log_level, "httpd", "protoscale-httpd" if socket_activated() else "protoscale")
-        app = create_app(config)
+        Spool.open(config.spool)
         listener = inherited() or listen(config)
+        app = create_app(config, require_key=needs_key(config, listener))
     except SpoolError as error:
         complain(str(error))
         return EX_CONFIG
@@ -49,7 +53,13 @@ def main() -> int:
     closing = Closing(app)
     server = Handover(
         uvicorn.Config(
-            closing, log_config=None, timeout_graceful_shutdown=DRAIN, server_header=False, lifespan="off"
+            closing,
+            log_config=None,
+            timeout_graceful_shutdown=DRAIN,
+            server_header=False,
+            lifespan="off",
+            http=patient(config.header_timeout),
+            h11_max_incomplete_event_size=MAX_HEADERS,
         ),
         closing,
         # As a child of the supervisor it is the supervisor's business: systemd listens to the main process only.
@@ -75,8 +85,6 @@ def _warn(config: HttpConfig, address: object) -> None:
             config.host,
             config.port,
         )
-    if host not in ("127.0.0.1", "::1"):
-        log.warning("listening on %s: everybody who reaches it may use it; put it behind something", host)
 
 
 def socket_activated() -> bool:

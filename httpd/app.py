@@ -9,7 +9,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from httpd import errors, health, jobs, results, uploads
+from httpd.access import Access
 from httpd.config import HttpConfig
+from httpd.limits import Ledger
 from spool.errors import SpoolError
 from spool.spool import Spool
 
@@ -31,18 +33,27 @@ ROUTES = (
 )
 
 
-def create_app(config: HttpConfig) -> Starlette:
-    """The application over the spool that `config` names. Raises SpoolUnusable."""
+def create_app(config: HttpConfig, *, require_key: bool | None = None) -> Starlette:
+    """The application over the spool that `config` names. Raises SpoolUnusable.
+
+    `require_key` is what `access.needs_key` found for the address it will listen on; left out, it follows the
+    setting alone.
+    """
+    access = Middleware(
+        Access,
+        config=config,
+        require_key=config.require_key == "true" if require_key is None else require_key,
+    )
     cors = Middleware(
         CORSMiddleware,
         allow_origins=list(config.cors_origins),
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["*"],
-        expose_headers=["Link", "ETag", "Content-Disposition"],
+        expose_headers=["Link", "ETag", "Content-Disposition", "Retry-After"],
     )
     app = Starlette(
         routes=list(ROUTES),
-        middleware=[cors] if config.cors_origins else [],
+        middleware=[cors, access] if config.cors_origins else [access],
         exception_handlers={
             SpoolError: errors.spool_error,
             HTTPException: errors.http_error,
@@ -52,4 +63,5 @@ def create_app(config: HttpConfig) -> Starlette:
     )
     app.state.config = config
     app.state.spool = Spool.open(config.spool)
+    app.state.ledger = Ledger()
     return app

@@ -10,7 +10,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from httpd.state import spool_of
+from httpd.access import caller_of
+from httpd.limits import check_queue
+from httpd.state import config_of, spool_of
+from spool import layout
 from spool.ids import is_job_id
 from spool.spool import Found, Spool
 from spool.view import look, summary
@@ -27,12 +30,24 @@ async def status(request: Request) -> Response:
 
 async def generate_multiangle(request: Request) -> Response:
     """202: four views of the mesh; the mesh is kept."""
-    return await _ask(request, lambda spool, job_id: spool.release(job_id, model=False))
+    return await _release(request, model=False)
 
 
 async def generate_3d(request: Request) -> Response:
     """202: the model, from the kept mesh where there is one."""
-    return await _ask(request, lambda spool, job_id: spool.release(job_id, model=True))
+    return await _release(request, model=True)
+
+
+async def _release(request: Request, *, model: bool) -> Response:
+    config = config_of(request)
+
+    def release(spool: Spool, job_id: str) -> Found:
+        # It counts as one of its caller's already: only the queue of all is looked at.
+        if spool.find(job_id).folder == layout.HELD:
+            check_queue(spool, config)
+        return spool.release(job_id, model=model)
+
+    return await _ask(request, release)
 
 
 async def cancel(request: Request) -> Response:
@@ -56,8 +71,13 @@ async def _ask(request: Request, change: Callable[[Spool, str], Found]) -> Respo
 
 
 async def delete(request: Request) -> Response:
-    """204: the job is gone with everything in it."""
-    await run_in_threadpool(spool_of(request).remove, request.path_params["job_id"])
+    """204: the job is gone with everything in it. Without the role admin, only what the same key uploaded."""
+    spool, job_id, caller = spool_of(request), request.path_params["job_id"], caller_of(request)
+    if not caller.is_admin and spool.find(job_id).job.request.client != caller.name:
+        raise HTTPException(
+            403, "this key may delete only what it uploaded; deleting others needs the role admin"
+        )
+    await run_in_threadpool(spool.remove, job_id)
     return Response(status_code=204)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
@@ -14,15 +14,16 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from httpd.state import spool_of
+from httpd.state import config_of, spool_of
+from httpd.thumbnail import draw
 from spool import layout
+from spool.confine import OverLimits
 from spool.spool import Spool
 from spool.view import COMPLETED, look
 
 TYPES = {".glb": "model/gltf-binary", ".png": "image/png", ".json": "application/json", ".log": "text/plain"}
 ASSETS = (*layout.PRODUCTS, layout.LOG)
 THUMBNAIL = 256
-MAX_PIXELS = 40_000_000
 _decoding = anyio.CapacityLimiter(2)
 """A large photo takes 150 MB to decode, so few are decoded at once however many people ask."""
 
@@ -44,6 +45,11 @@ class OpenFileResponse(FileResponse):
         self._file = file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # One range is what programs that resume a download ask for; an answer of many small parts costs the server
+        # more than it saves anybody, and may be refused by sending the whole (RFC 9110, 14.2).
+        scope["headers"] = [
+            (name, value) for name, value in scope["headers"] if not (name == b"range" and b"," in value)
+        ]
         with self._file:
             await super().__call__(scope, receive, send)
 
@@ -73,7 +79,7 @@ async def result(request: Request) -> Response:
         TYPES[Path(asset).suffix],
         {"Content-Disposition": disposition(name), "X-Content-Type-Options": "nosniff"},
     )
-    if request.headers.get("if-none-match") == response.headers["etag"]:
+    if is_known(request, response.headers["etag"]):
         file.close()
         return Response(status_code=304, headers={"etag": response.headers["etag"]})
     return response
@@ -98,29 +104,31 @@ def disposition(name: str) -> str:
 async def thumbnail(request: Request) -> Response:
     """200 with a PNG of at most 256 x 256 pixels: the model's front, else the cut-out, else the photo."""
     spool, job_id = spool_of(request), request.path_params["job_id"]
-    content = await anyio.to_thread.run_sync(_thumbnail, spool, job_id, limiter=_decoding)
-    return Response(content, media_type="image/png", headers={"Cache-Control": "no-cache"})
+    with _picture_of(spool, job_id) as file:
+        # What it is made of says whether it changed, so a page of thumbnails is drawn once.
+        kept = os.fstat(file.fileno())
+        etag = f'"{kept.st_ino:x}-{kept.st_mtime_ns:x}-{THUMBNAIL}"'
+        headers = {"Cache-Control": "no-cache", "ETag": etag, "X-Content-Type-Options": "nosniff"}
+        if is_known(request, etag):
+            return Response(status_code=304, headers=headers)
+        drawing = partial(draw, file, THUMBNAIL, config_of(request).max_pixels)
+        try:
+            content = await anyio.to_thread.run_sync(drawing, limiter=_decoding)
+        except OverLimits as error:
+            raise HTTPException(422, f"there is no thumbnail of this picture: {error}") from None
+    return Response(content, media_type="image/png", headers=headers)
 
 
-def _thumbnail(spool: Spool, job_id: str) -> bytes:
-    # Pillow is imported by the first thumbnail, not by the server: most requests need none of it.
-    from PIL import Image, ImageOps
-
+def _picture_of(spool: Spool, job_id: str) -> BinaryIO:
     for name in (layout.VIEWS[0], layout.CUTOUT_PNG, spool.find(job_id).job.request.input):
         try:
-            with spool.open_file(job_id, name) as file, Image.open(file) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise HTTPException(422, f"the picture is too large for a thumbnail ({image.size})")
-                image.draft("RGB", (THUMBNAIL * 2, THUMBNAIL * 2))
-                small = ImageOps.exif_transpose(image)
-                if small.mode not in ("RGB", "RGBA"):
-                    small = small.convert("RGBA")
-                small.thumbnail((THUMBNAIL, THUMBNAIL))
+            return spool.open_file(job_id, name)
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            raise HTTPException(422, "this picture cannot be decoded, so there is no thumbnail") from None
-        buffer = io.BytesIO()
-        small.save(buffer, "PNG")
-        return buffer.getvalue()
     raise HTTPException(404, "this job has no picture")
+
+
+def is_known(request: Request, etag: str) -> bool:
+    """Whether the client has this version already (If-None-Match, RFC 9110)."""
+    known = request.headers.get("if-none-match", "")
+    return known.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]

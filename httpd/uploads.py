@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import struct
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
+import imagesize
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +17,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from httpd.state import config_of, spool_of
+from httpd.access import caller_of
+from httpd.body import chunks, refuse_announced
+from httpd.config import HttpConfig
+from httpd.limits import check_queue, check_share
+from httpd.state import config_of, ledger_of, spool_of
 from spool import job as jobs
 from spool import layout, picture
 from spool.draft import Draft
@@ -33,16 +40,22 @@ async def upload(request: Request) -> Response:
     """201 with the new job's status object."""
     config, spool = config_of(request), spool_of(request)
     boundary = _boundary(request.headers.get("content-type", ""))
-    if int(request.headers.get("content-length") or 0) > config.max_upload:
-        raise _too_large(config.max_upload)
+    refuse_announced(request, config.max_upload)
+    caller = caller_of(request)
+    announced = request.headers.get("content-length", "0")
+    ledger_of(request).admit(caller, int(announced) if announced.isdecimal() else 0, config)
+    await run_in_threadpool(check_queue, spool, config)
+    await run_in_threadpool(check_share, spool, caller, config)
     if not await run_in_threadpool(room_left, spool.root, config.reserve):
         raise SpoolFull("the disk is almost full: no new jobs are accepted until space is freed")
-    started = jobs.Request.new(source="http", name="", suffix=".part", views=False, model=False)
+    started = jobs.Request.new(
+        source="http", name="", suffix=".part", views=False, model=False, client=caller.name
+    )
     draft = await run_in_threadpool(spool.draft, started)
     form = Form(boundary, draft)
     try:
-        await _receive(request, form, config.max_upload)
-        job_id = await run_in_threadpool(_publish, form, draft)
+        await _receive(request, form, config)
+        job_id = await run_in_threadpool(_publish, form, draft, config)
     except ClientDisconnect:
         await run_in_threadpool(draft.discard)
         return Response(status_code=400)  # nobody is there to read it
@@ -54,23 +67,15 @@ async def upload(request: Request) -> Response:
     return JSONResponse(await run_in_threadpool(look, spool, job_id), 201)
 
 
-async def _receive(request: Request, form: Form, limit: int) -> None:
+async def _receive(request: Request, form: Form, config: HttpConfig) -> None:
     batch = bytearray()
-    total = 0
-    async for chunk in request.stream():
-        total += len(chunk)
-        if total > limit:
-            raise _too_large(limit)
+    async for chunk in chunks(request, config.max_upload, config.body_timeout):
         batch += chunk
         if len(batch) >= BATCH:
             await run_in_threadpool(form.feed, bytes(batch))
             batch.clear()
     await run_in_threadpool(form.feed, bytes(batch))
     await run_in_threadpool(form.end)
-
-
-def _too_large(limit: int) -> HTTPException:
-    return HTTPException(413, f"the upload is larger than {limit} bytes; send a smaller picture")
 
 
 def _boundary(content_type: str) -> bytes:
@@ -171,7 +176,7 @@ class Form:
         self._ended = True
 
 
-def _publish(form: Form, draft: Draft) -> str:
+def _publish(form: Form, draft: Draft, config: HttpConfig) -> str:
     """Check what came, make it a job, and return its id once it survives power loss."""
     if form.filename is None:
         raise HTTPException(422, "the form has no `file`; send the picture in a field called `file`")
@@ -181,16 +186,41 @@ def _publish(form: Form, draft: Draft) -> str:
     suffix = picture.suffix_of(head)
     if not head:
         raise HTTPException(422, "the file is empty")
-    if suffix is None or suffix == ".heic":
+    if suffix is None:
         raise HTTPException(415, f"this is not a picture the service reads; send {picture.ACCEPTED}")
+    check_size(part, config)
     start, wishes = wishes_of(form.values)
     request = jobs.Request.new(
-        source="http", name=form.filename, suffix=suffix, views=start, model=start, **wishes
+        source="http",
+        name=form.filename,
+        suffix=suffix,
+        views=start,
+        model=start,
+        client=draft.request.client,
+        **wishes,
     )
     request = replace(request, id=draft.request.id)
     part.rename(draft.path / request.input)
     Draft(draft.root, draft.path, request).publish(layout.INBOX if start else layout.HELD)
     return request.id
+
+
+def check_size(path: Path, config: HttpConfig) -> None:
+    """Refuse a picture of more pixels than are decoded, by its header alone. Raises HTTPException.
+
+    What has no readable size is let through: the worker's confined decoder decides.
+    """
+    with path.open("rb") as file:
+        try:
+            width, height = imagesize.get(file)
+        except (ValueError, OverflowError, struct.error):
+            return
+    if max(width, height) > config.max_side or width * height > config.max_pixels:
+        raise HTTPException(
+            422,
+            f"the picture is {width:.0f} x {height:.0f} pixels; at most {config.max_side} a side and "
+            f"{config.max_pixels} in all are accepted: send a smaller copy",
+        )
 
 
 def wishes_of(values: dict[str, str]) -> tuple[bool, dict[str, Any]]:

@@ -33,6 +33,8 @@ class Request:
     quality: str = layout.DEFAULT_QUALITY
     seed: int = 0
     version: int = FORMAT
+    client: str = ""
+    callback_url: str = ""
 
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():
@@ -77,7 +79,7 @@ class Request:
             value = json.loads(content)
         except ValueError as error:
             raise InvalidRequest(f"request.json is not JSON: {error}") from None
-        if not isinstance(value, Mapping) or set(value) != set(_KINDS):
+        if not isinstance(value, Mapping) or not _REQUIRED <= set(value) <= set(_KINDS):
             raise InvalidRequest(f"request.json must hold exactly {', '.join(_KINDS)}")
         return cls(**value)
 
@@ -103,6 +105,10 @@ _PLAIN: dict[type, str] = {str: "text", bool: "true or false", int: "a whole num
 _KINDS: dict[str, type] = {
     field.name: {"str": str, "bool": bool, "int": int}[str(field.type)] for field in fields(Request)
 }
+
+
+# Fields that came later; a request.json from before them is as good as any.
+_REQUIRED = set(_KINDS) - {"client", "callback_url"}
 
 
 def _printable(name: str) -> str:

@@ -111,6 +111,18 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="stop the service and remove the units; settings and spool stay",
     )
+    keys = add(
+        "keys", "make, list or revoke keys of the HTTP API", "protoscale keys create web --role submit"
+    )
+    kinds = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
+    create = kinds.add_parser("create", help="make a key and print it, this once")
+    create.add_argument("name", metavar="NAME", help="what to call it")
+    create.add_argument(
+        "--role", choices=("read", "submit", "admin"), default="submit", help="(default %(default)s)"
+    )
+    kinds.add_parser("ls", help="show the keys").add_argument("--json", action="store_true")
+    kinds.add_parser("revoke", help="make a key worthless").add_argument("name", metavar="NAME")
+
     add("doctor", "tell what works here, what does not, and what to do", "protoscale doctor", json=True)
     return top
 
@@ -211,6 +223,10 @@ def _command(options: argparse.Namespace) -> int:
         from daemon.cli import systemd
 
         return systemd.run(options)
+    if name == "keys":
+        from daemon.cli import keys
+
+        return keys.run(options)
     if name == "doctor":
         from daemon.cli import doctor
 
