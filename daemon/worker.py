@@ -9,6 +9,8 @@ What becomes of an attempt is decided here and nowhere else:
     disk trouble    the job goes back uncharged, and this worker waits
     drained         the job goes back uncharged, and this worker ends
     anything else   our bug: the traceback goes to job.log, the process ends, the supervisor puts the job back
+
+The same goes for the part of an attempt that `daemon.finisher` does in another process, whenever that ends.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from __future__ import annotations
 import errno
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 
 import psutil
@@ -26,9 +30,10 @@ from daemon.config import Config
 from daemon.devices import Post
 from daemon.engines.base import Engine
 from daemon.errors import BadJob, Cancelled, EngineError
+from daemon.finisher import Finished, Finisher, Finishing
 from daemon.pulse import Pulse
 from daemon.reporter import Drained, Reporter
-from daemon.stages import PhotoLimits
+from daemon.stages import PhotoLimits, Rest
 from daemon.wake import Wake
 from spool import layout
 from spool.job import Job
@@ -54,6 +59,7 @@ class Worker:
         engine: Engine,
         pulse: Pulse,
         geometry_workers: int = 1,
+        finisher: Finisher | None = None,
     ) -> None:
         self.spool = spool
         self.config = config
@@ -61,6 +67,7 @@ class Worker:
         self.engine = engine
         self.pulse = pulse
         self.wake = Wake()
+        self.finisher = finisher
         self._geometry_workers = geometry_workers
         self._limits = PhotoLimits(config.max_pixels, config.max_side)
         self._drain_by: float | None = None
@@ -85,10 +92,14 @@ class Worker:
                 self.rest()
             elif self.outgrown():
                 log.info("this worker outgrew PROTOSCALE_MAX_WORKER_MEMORY: a fresh one takes over")
-                return
+                break
+        self.wind_up()
 
     def step(self) -> bool:
         """Claim one job and work on it. False where there was nothing to do."""
+        self.collect()
+        if self.finisher and self.finisher.full:
+            return False
         if not room_left(self.spool.root, self.config.reserve):
             self._pause = DISK_PAUSE
             return False
@@ -115,7 +126,26 @@ class Worker:
         if self._loaded:
             seconds = min(seconds, max(0.0, self.config.idle_timeout - idle_for))
         self._pause = 0.0
-        self.wake.wait(seconds)
+        if self.finisher and self.finisher.outstanding:
+            self.wake.wait(min(seconds, 1.0), self.finisher.descriptors)
+        else:
+            self.wake.wait(seconds)
+
+    def collect(self) -> None:
+        """Move the jobs on whose finishing in the other process is over."""
+        for finished in self.finisher.ended() if self.finisher else ():
+            self._worked = time.monotonic()
+            self._judge(
+                finished.work.job, finished.work.stage, finished.work.began, partial(_outcome, finished)
+            )
+
+    def wind_up(self) -> None:
+        """Wait for what is being finished, as long as a drain allows, and put the others back uncharged."""
+        while self.finisher and self.finisher.outstanding and not self._drain_is_over():
+            self.rest()
+            self.collect()
+        for work in self.finisher.stop() if self.finisher else ():
+            self._put_back(work.job, work.stage, "put back: the service stopped")
 
     def take(self, job: Job, stage: Stage) -> None:
         """Do one claimed job's stage and move the job to where it belongs then."""
@@ -142,9 +172,30 @@ class Worker:
         report = Reporter(job, status, self.pulse, self._drain_is_over)
         began = time.monotonic()
         self.pulse.begin()
+        self._loaded = True
         try:
-            self._loaded = True
-            stages.WORK[stage.name](job, self.engine, self._limits, report)
+            self._judge(job, stage, began, partial(self._work, job, stage, report))
+        finally:
+            self.pulse.end()
+            self._worked = time.monotonic()
+
+    def _work(self, job: Job, stage: Stage, report: Reporter) -> tuple[Status, Rest | None]:
+        rest = stages.WORK[stage.name](job, self.engine, self._limits, report)
+        if rest is not None and self.finisher is None:
+            stages.finish(job, rest, report)
+            rest = None
+        return report.status, rest
+
+    def _judge(
+        self,
+        job: Job,
+        stage: Stage,
+        began: float,
+        work: Callable[[], tuple[Status, Rest | None]],
+    ) -> None:
+        """Run the `work` of an attempt, and do what the table at the top says about its outcome."""
+        try:
+            status, rest = work()
         except Cancelled:
             self.spool.fail(job.path, "cancelled")
         except BadJob as error:
@@ -161,10 +212,10 @@ class Worker:
             self._put_back(job, stage, f"waiting: {error.strerror}")
             log.error("job %s: %s; free space or mend the disk under %s", job.id, error, self.spool.root)
         else:
-            self._finish(job, stage, report.status, time.monotonic() - began)
-        finally:
-            self.pulse.end()
-            self._worked = time.monotonic()
+            if rest is not None and self.finisher:
+                self.finisher.submit(Finishing(job, stage, status, rest, began))
+            else:
+                self._finish(job, stage, status, time.monotonic() - began)
 
     def _drain_is_over(self) -> bool:
         return self._drain_by is not None and time.monotonic() >= self._drain_by
@@ -193,3 +244,9 @@ class Worker:
         refund_attempt(job.path, stage.name)
         replace(Status.read(job.path), message=message, worker=None).write(job.path)
         self.spool.advance(job)
+
+
+def _outcome(finished: Finished) -> tuple[Status, None]:
+    if finished.error is not None:
+        raise finished.error
+    return finished.status, None
