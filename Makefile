@@ -11,7 +11,7 @@ export U2NET_HOME ?= $(CURDIR)/build/u2net
 demo: setup
 	@$(BIN)/python examples/demo.py "$(IMAGE)"
 
-test: setup
+test: setup build/hunyuan/.installed
 	@$(BIN)/python -m pytest -q
 
 check: setup
@@ -35,6 +35,12 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 build/u2net/.pulled: $(VENV)/.installed
 	@mkdir -p build/u2net
 	@$(BIN)/protoscale models pull u2netp
+	@touch $@
+
+# PyTorch for the CPU, and the real code of Hunyuan3D-2.1; where they cannot be had, its tests say so and skip.
+build/hunyuan/.installed: $(VENV)/.installed tests/hunyuan/install.py
+	@echo "installing what the tests of the engine hunyuan need (about a minute and a half the first time)"
+	@$(BIN)/python tests/hunyuan/install.py build/hunyuan
 	@touch $@
 
 clean:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.engines.hunyuan.presets import LOWEST, limits
+from daemon.engines.hunyuan.weights import MODEL
 from daemon.models import DEFAULT, WEIGHTS, u2net_home
 from spool.layout import DEFAULT_QUALITY, QUALITIES, STAGE_NAMED
-from spool.settings import SpoolSettings, flag, folder, number, one_of, setting, size, whole
+from spool.settings import Environ, SpoolSettings, flag, folder, number, one_of, setting, size, whole
 
 UNSET = "auto"
-ENGINES = ("auto", "silhouette")
+ENGINES = ("auto", "hunyuan", "silhouette")
 
 
 def device_list(text: str) -> tuple[str, ...]:
@@ -23,6 +25,24 @@ def device_list(text: str) -> tuple[str, ...]:
         if not (device == "cpu" or (kind == "cuda" and index.isdecimal())):
             raise ValueError(text)
     return devices
+
+
+def text(value: str) -> str:
+    """Any text."""
+    return value
+
+
+def optional_folder(value: str) -> Path | None:
+    """A directory, or None for `auto`."""
+    return None if value == UNSET else folder(value)
+
+
+def default_ckpt_dir(environ: Environ) -> str:
+    """`$STATE_DIRECTORY/hunyuan` under systemd, else in the user's data directory (XDG)."""
+    state = environ.get("STATE_DIRECTORY")
+    if state:
+        return f"{state.split(':')[0]}/hunyuan"
+    return f"{environ.get('XDG_DATA_HOME') or '~/.local/share'}/protoscale/hunyuan"
 
 
 @dataclass(frozen=True)
@@ -56,6 +76,49 @@ class Config(SpoolSettings):
 
     engine: str = setting(
         "ENGINE", "auto", " or ".join(ENGINES), one_of(*ENGINES), "Which engine makes the models."
+    )
+    hunyuan_path: Path | None = setting(
+        "HUNYUAN_PATH",
+        UNSET,
+        "a checkout of Hunyuan3D-2.1",
+        optional_folder,
+        "The code of Hunyuan3D-2.1; `auto` looks in `~/Hunyuan3D-2.1` and `/opt/Hunyuan3D-2.1`.",
+    )
+    hunyuan_ckpt_dir: Path = setting(
+        "HUNYUAN_CKPT_DIR",
+        default_ckpt_dir,
+        "a directory",
+        folder,
+        "Where `protoscale models pull hunyuan` puts the weights, and where they are looked for. "
+        "Under systemd `$STATE_DIRECTORY/hunyuan`, else `~/.local/share/protoscale/hunyuan`.",
+    )
+    model_path: str = setting(
+        "MODEL_PATH",
+        MODEL,
+        "a folder of weights, or a name on the hub",
+        text,
+        "A folder that holds the weights already (`hunyuan3d-dit-v2-1/`, ...), or the hub's name of those to pull.",
+    )
+    enable_texture: bool = setting(
+        "ENABLE_TEXTURE",
+        "true",
+        "true or false",
+        flag,
+        "Whether `hunyuan` paints its models at all; without, no texture model is ever loaded.",
+    )
+    flashvdm: bool = setting(
+        "PROTOSCALE_FLASHVDM",
+        "false",
+        "true or false",
+        flag,
+        "Decode with FlashVDM: several times faster, the surface differs in fine detail from the plain decoder's.",
+    )
+    hunyuan_limits: tuple[tuple[str, int], ...] = setting(
+        "PROTOSCALE_HUNYUAN_LIMITS",
+        lambda _: "",
+        f"name=number with commas; names: {', '.join(LOWEST)}",
+        limits,
+        "Upper limits on the presets of `hunyuan`, for small cards: `octree=256,resolution=512,texture=2048`.",
     )
     geometry_devices: tuple[str, ...] = setting(
         "GEOMETRY_DEVICE",

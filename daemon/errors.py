@@ -19,3 +19,7 @@ class EngineUnavailable(DaemonError):
 
 class Cancelled(DaemonError):
     """Raised out of a progress callback when a person cancelled the job."""
+
+
+class DeviceLost(DaemonError):
+    """The device does not answer this process any more (a dead CUDA context): the worker ends, another takes over."""

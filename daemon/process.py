@@ -65,13 +65,16 @@ def main(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers
 
 def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> None:
     # Imported here: the mesh libraries come along, and only now is the environment as they must find it.
-    from daemon.engines.choose import build
+    from daemon.engines.choose import LEAVES_WORK, build
+    from daemon.finisher import Finisher
     from daemon.wake import watch
     from daemon.worker import Worker
 
-    engine = build(config, post.device)
+    engine = build(config, post)
     engine.check()
-    worker = Worker(spool, config, post, engine, pulse, geometry_workers)
+    leaves_work = engine.name in LEAVES_WORK and post.stages != ("cutout",)
+    finisher = Finisher(post.name, config.log_level, config.step_limit) if leaves_work else None
+    worker = Worker(spool, config, post, engine, pulse, geometry_workers, finisher)
     signal.signal(signal.SIGTERM, worker.drain)
     worker.wake.on_signals()
     folders = [spool.root / layout.STAGE_NAMED[stage].folder for stage in post.stages]

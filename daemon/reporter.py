@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 from daemon import disk
 from daemon.engines.base import Progress
 from daemon.errors import Cancelled
-from daemon.pulse import Pulse
 from spool.job import Job
 from spool.status import Status, progress_over_job
 
@@ -24,10 +24,16 @@ class Drained(BaseException):
     """
 
 
+class Beat(Protocol):
+    """Somebody who wants to know that the work gets on."""
+
+    def step(self) -> None: ...
+
+
 class Reporter:
     """Hands out progress callbacks for the parts of a job and writes what they say."""
 
-    def __init__(self, job: Job, status: Status, pulse: Pulse, drained: Callable[[], bool]) -> None:
+    def __init__(self, job: Job, status: Status, pulse: Beat, drained: Callable[[], bool]) -> None:
         self._job = job
         self.status = status
         self._pulse = pulse

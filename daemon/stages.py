@@ -2,6 +2,9 @@
 
 Each reads the products of the stages before it, publishes its own, and touches nothing else, so that any job
 can be resumed anywhere, by anyone. Only workers import this module: it brings the mesh libraries along.
+
+An engine may leave what needs no device to `finish`, which then runs in another process (`daemon.finisher`)
+while the device takes the next job: the stage returns it as a `Rest`.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from PIL import Image, PngImagePlugin
 
 from daemon.decoding import decode
 from daemon.engines import analysis, glb, views
-from daemon.engines.base import JSON, Engine
+from daemon.engines.base import JSON, MODEL_SHARE, Engine, Progress, Unfinished
 from daemon.record import KEY, made_with, order_of
 from daemon.reporter import Reporter
 from spool import durable, layout
@@ -37,6 +40,16 @@ class PhotoLimits:
     max_side: int
 
 
+@dataclass(frozen=True)
+class Rest:
+    """What is left of a stage when its model step is over. Can be pickled where `made` is `Unfinished`."""
+
+    stage: str
+    made: Trimesh | Unfinished
+    extras: Mapping[str, JSON]
+    notes: JSON = None
+
+
 def cutout(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> None:
     """input.* -> cutout.png. Raises BadJob for a file that is no usable picture."""
     progress = report.part("cutout")
@@ -50,42 +63,74 @@ def cutout(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> N
     durable.replace(job.path / layout.CUTOUT_PNG, _png(cut.image, text))
 
 
-def geometry(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> None:
+def geometry(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> Rest | None:
     """cutout.png -> geometry.glb, and the four views where nothing but them is wanted."""
     progress = report.part("geometry")
-    if not job.has(layout.GEOMETRY_GLB):
-        progress(0.0, "making the shape")
-        image, record = _read_cutout(job)
-        mesh = engine.geometry(image, order_of(job.request), progress)
-        extras = made_with(engine, job.request, _facts(record))
-        durable.replace(job.path / layout.GEOMETRY_GLB, glb.write_glb(mesh, extras))
-    if job.request.views_only:
-        _publish_views(job, glb.read_glb(job.path / layout.GEOMETRY_GLB), report)
+    if job.has(layout.GEOMETRY_GLB):
+        _publish_views_if_alone(job, report)
+        return None
+    progress(0.0, "making the shape")
+    image, record = _read_cutout(job)
+    made = engine.geometry(image, order_of(job.request), progress)
+    return _later(job, Rest("geometry", made, made_with(engine, job.request, _facts(record))), report)
 
 
-def texture(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> None:
+def texture(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> Rest | None:
     """geometry.glb and cutout.png -> the views, analysis.json and, last of all, model.glb."""
     progress = report.part("texture")
     progress(0.0, "reading the shape")
     image, record = _read_cutout(job)
     mesh = glb.read_glb(job.path / layout.GEOMETRY_GLB)
-    textured = engine.texture(mesh, image, order_of(job.request), progress)
+    made = engine.texture(mesh, image, order_of(job.request), progress)
     extras = made_with(engine, job.request, _facts(record))
+    return _later(job, Rest("texture", made, extras, record["notes"]), report)
+
+
+def finish(job: Job, rest: Rest, report: Reporter) -> None:
+    """The rest of a stage, on the CPU: publish its products."""
+    mesh = rest.made
+    if isinstance(mesh, Unfinished):
+        mesh = mesh(_from(MODEL_SHARE, report.part(rest.stage)))
+    if rest.stage == "geometry":
+        durable.replace(job.path / layout.GEOMETRY_GLB, glb.write_glb(mesh, rest.extras))
+        _publish_views_if_alone(job, report)
+    else:
+        _publish_model(job, mesh, rest, report)
+
+
+def _publish_model(job: Job, textured: Trimesh, rest: Rest, report: Reporter) -> None:
     if job.request.views:
         _publish_views(job, textured, report)
     finishing = report.part("finishing")
     finishing(0.6, "measuring the model")
-    facts = {**analysis.analyse(textured), **extras, "notes": record["notes"]}
+    facts = {**analysis.analyse(textured), **rest.extras, "notes": rest.notes}
     durable.replace_json(job.path / layout.ANALYSIS, facts)
     finishing(0.8, "writing the model")
-    durable.replace(job.path / layout.MODEL_GLB, glb.write_glb(textured, extras))
+    durable.replace(job.path / layout.MODEL_GLB, glb.write_glb(textured, rest.extras))
 
 
-WORK: Mapping[str, Callable[[Job, Engine, PhotoLimits, Reporter], None]] = {
+WORK: Mapping[str, Callable[[Job, Engine, PhotoLimits, Reporter], Rest | None]] = {
     "cutout": cutout,
     "geometry": geometry,
     "texture": texture,
 }
+
+
+def _later(job: Job, rest: Rest, report: Reporter) -> Rest | None:
+    """Leave what can be left; finish the rest of the others here and now."""
+    if isinstance(rest.made, Unfinished):
+        return rest
+    finish(job, rest, report)
+    return None
+
+
+def _from(start: float, progress: Progress) -> Progress:
+    return lambda share, message: progress(start + (1 - start) * share, message)
+
+
+def _publish_views_if_alone(job: Job, report: Reporter) -> None:
+    if job.request.views_only:
+        _publish_views(job, glb.read_glb(job.path / layout.GEOMETRY_GLB), report)
 
 
 def _read_cutout(job: Job) -> tuple[Image.Image, dict[str, JSON]]:

@@ -8,14 +8,18 @@ What becomes of an attempt is decided here and nowhere else:
     EngineError     the job goes back and rests; past its attempts it fails
     disk trouble    the job goes back uncharged, and this worker waits, longer each time
     drained         the job goes back uncharged, and this worker ends
-    anything else   our bug: the traceback goes to job.log, the process ends, the supervisor judges (verdict.py)
+    anything else   our bug: the traceback goes to job.log, the process ends, the supervisor judges (inquest.py)
+
+The same goes for the part of an attempt that `daemon.finisher` does in another process, whenever that ends.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 
 import psutil
@@ -25,9 +29,10 @@ from daemon.config import Config
 from daemon.devices import Post
 from daemon.engines.base import Engine
 from daemon.errors import BadJob, Cancelled, EngineError
+from daemon.finisher import Finished, Finisher, Finishing
 from daemon.pulse import Pulse
 from daemon.reporter import Drained, Reporter
-from daemon.stages import PhotoLimits
+from daemon.stages import PhotoLimits, Rest
 from daemon.wake import Wake
 from spool import layout
 from spool.job import Job
@@ -42,6 +47,9 @@ log = logging.getLogger(__name__)
 DISK_PAUSE = 5.0
 LONGEST_DISK_PAUSE = 60.0
 
+Work = Callable[[], tuple[Status, Rest | None]]
+"""What an attempt does, or what became of the part of it that was done elsewhere; raises as in the table above."""
+
 
 class Worker:
     """The loop of one post. `step` is one turn of it."""
@@ -54,6 +62,7 @@ class Worker:
         engine: Engine,
         pulse: Pulse,
         geometry_workers: int = 1,
+        finisher: Finisher | None = None,
     ) -> None:
         self.spool = spool
         self.config = config
@@ -61,6 +70,7 @@ class Worker:
         self.engine = engine
         self.pulse = pulse
         self.wake = Wake()
+        self.finisher = finisher
         self._geometry_workers = geometry_workers
         self._limits = PhotoLimits(config.max_pixels, config.max_side)
         self._drain_by: float | None = None
@@ -87,10 +97,14 @@ class Worker:
                 self.rest()
             elif self.outgrown():
                 log.info("this worker outgrew PROTOSCALE_MAX_WORKER_MEMORY: a fresh one takes over")
-                return
+                break
+        self.wind_up()
 
     def step(self) -> bool:
         """Claim one job and work on it. False where there was nothing to do."""
+        self.collect()
+        if self.finisher and self.finisher.full:
+            return False
         if self._paused or not room_left(self.spool.root, self.config.reserve):
             return False
         for folder in policy.order(self.post.stages, self._waiting, self._geometry_workers):
@@ -115,7 +129,27 @@ class Worker:
         seconds = self._patience()
         if self._loaded:
             seconds = min(seconds, max(0.0, self.config.idle_timeout - idle_for))
-        self.wake.wait(seconds)
+        if self.finisher and self.finisher.outstanding:
+            self.wake.wait(min(seconds, 1.0), self.finisher.descriptors)
+        else:
+            self.wake.wait(seconds)
+
+    def collect(self) -> None:
+        """Move the jobs on whose finishing in the other process is over."""
+        for finished in self.finisher.ended() if self.finisher else ():
+            self._worked = time.monotonic()
+            work = finished.work
+            counted_before = work.status.attempts[work.stage.name] - 1
+            self._judge(work.job, work.stage, work.began, counted_before, partial(_outcome, finished))
+
+    def wind_up(self) -> None:
+        """Wait for what is being finished, as long as a drain allows, and put the others back uncharged."""
+        while self.finisher and self.finisher.outstanding and not self._drain_is_over():
+            self.pulse.beat()
+            self.rest()
+            self.collect()
+        for work in self.finisher.stop() if self.finisher else ():
+            self._put_back(work.job, work.stage, "put back: the service stopped")
 
     @property
     def _paused(self) -> bool:
@@ -148,20 +182,11 @@ class Worker:
         # From here to `end` the job answers for what becomes of this process; a bug leaves it answering.
         self.pulse.begin(job.id, stage.name)
         counted_before = read_attempts(job.path).get(stage.name, 0)
-        try:
-            self._run(job, stage)
-        except OSError as error:
-            if not disk.is_trouble(error):
-                raise
-            self._wait_for_disk()
-            log.error("job %s: %s; free space or mend the disk under %s", job.id, error, self.spool.root)
-            counted = read_attempts(job.path).get(stage.name, 0) > counted_before
-            self._put_back(job, stage, f"waiting: {error.strerror}", refund=counted)
+        self._judge(job, stage, time.monotonic(), counted_before, partial(self._work, job, stage))
         self.pulse.end()
         self._worked = time.monotonic()
 
-    def _run(self, job: Job, stage: Stage) -> None:
-        began = time.monotonic()
+    def _work(self, job: Job, stage: Stage) -> tuple[Status, Rest | None]:
         attempts = self.spool.begin(job, stage.name)
         status = replace(
             Status.read(job.path),
@@ -173,8 +198,27 @@ class Worker:
         )
         report = Reporter(job, status, self.pulse, self._drain_is_over)
         self._loaded = True
+        rest = stages.WORK[stage.name](job, self.engine, self._limits, report)
+        if rest is not None and self.finisher is None:
+            stages.finish(job, rest, report)
+            rest = None
+        return report.status, rest
+
+    def _judge(self, job: Job, stage: Stage, began: float, counted_before: int, work: Work) -> None:
+        """Run the `work` of an attempt, and do what the table at the top says about its outcome."""
         try:
-            stages.WORK[stage.name](job, self.engine, self._limits, report)
+            self._settle(job, stage, began, work)
+        except OSError as error:
+            if not disk.is_trouble(error):
+                raise
+            self._wait_for_disk()
+            log.error("job %s: %s; free space or mend the disk under %s", job.id, error, self.spool.root)
+            counted = read_attempts(job.path).get(stage.name, 0) > counted_before
+            self._put_back(job, stage, f"waiting: {error.strerror}", refund=counted)
+
+    def _settle(self, job: Job, stage: Stage, began: float, work: Work) -> None:
+        try:
+            status, rest = work()
         except Cancelled:
             self.spool.fail(job.path, "cancelled")
         except BadJob as error:
@@ -185,7 +229,10 @@ class Worker:
         except Drained:
             self._put_back(job, stage, "put back: the service stopped")
         else:
-            self._finish(job, stage, report.status, time.monotonic() - began)
+            if rest is not None and self.finisher:
+                self.finisher.submit(Finishing(job, stage, status, rest, began))
+            else:
+                self._finish(job, stage, status, time.monotonic() - began)
 
     def _wait_for_disk(self) -> None:
         self._disk_troubles += 1
@@ -232,3 +279,9 @@ class Worker:
     def _tell(self, job: Job, message: str) -> None:
         with disk.unimportant(f"status of job {job.id}"):
             replace(Status.read(job.path), message=message, worker=None).write(job.path)
+
+
+def _outcome(finished: Finished) -> tuple[Status, None]:
+    if finished.error is not None:
+        raise finished.error
+    return finished.status, None

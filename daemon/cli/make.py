@@ -30,7 +30,8 @@ def run(options: argparse.Namespace) -> int:
     from daemon.worker import Worker
 
     config = read(Config)
-    engine = build(config, "cpu")
+    post = Post("make-cpu", "cpu", (*TEXTURE_STAGES, *GEOMETRY_STAGES))
+    engine = build(config, post)
     engine.check()
     line = Line()
 
@@ -45,7 +46,6 @@ def run(options: argparse.Namespace) -> int:
 
     with tempfile.TemporaryDirectory(prefix="protoscale-") as folder:
         spool = Spool.open(Path(folder))
-        post = Post("make-cpu", "cpu", (*TEXTURE_STAGES, *GEOMETRY_STAGES))
         spool.enlist(post.name)
         job = queue(spool, options.file, options)
         worker = Worker(spool, config, post, engine, Watched())

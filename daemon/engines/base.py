@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, Union
+from typing import TYPE_CHECKING, Any, Protocol, Union
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,6 +41,25 @@ class Cutout:
     facts: Mapping[str, JSON] = field(default_factory=dict)
 
 
+MODEL_SHARE = 0.85
+"""Where an engine that returns `Unfinished` leaves its step's progress; the rest is the finishing's."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What a device made of a step whose rest needs no device.
+
+    `finish(*parts, progress)` gives the mesh and raises what the step may raise. It is a plain function of a
+    module and the parts can be pickled, so another process can run it while the device takes the next job.
+    """
+
+    finish: Callable[..., Trimesh]
+    parts: tuple[Any, ...]
+
+    def __call__(self, progress: Progress) -> Trimesh:
+        return self.finish(*self.parts, progress)
+
+
 class Engine(Protocol):
     """Photo to mesh on one device. One instance lives in one worker process and is used by one thread."""
 
@@ -61,13 +80,13 @@ class Engine(Protocol):
     def cutout(self, photo: Image, remove_bg: bool, progress: Progress) -> Cutout:
         """Cut the object out of `photo` (any mode, already upright). Raises `BadJob` where there is none."""
 
-    def geometry(self, cutout: Image, order: Order, progress: Progress) -> Trimesh:
+    def geometry(self, cutout: Image, order: Order, progress: Progress) -> Trimesh | Unfinished:
         """The bare mesh of an RGBA cut-out: metres, y-up, the photo's side facing +z.
 
         Raises `BadJob` where no surface comes out, `EngineError` where another attempt may help.
         """
 
-    def texture(self, mesh: Trimesh, cutout: Image, order: Order, progress: Progress) -> Trimesh:
+    def texture(self, mesh: Trimesh, cutout: Image, order: Order, progress: Progress) -> Trimesh | Unfinished:
         """The same surface with UV coordinates and a PBR material. `mesh` is as read back from the GLB."""
 
     def unload(self) -> bool:

@@ -1,0 +1,126 @@
+"""The engine: cut-out (by its remover), shape and PBR texture by Hunyuan3D-2.1, each with every step reported."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Protocol
+
+from trimesh import Trimesh
+
+from daemon.engines.base import JSON, MODEL_SHARE, Cutout, Order, Progress, Unfinished
+from daemon.engines.hunyuan import code
+from daemon.engines.hunyuan.checkout import Checkout
+from daemon.engines.hunyuan.device import TorchDevice
+from daemon.engines.hunyuan.finish import finished_shape
+from daemon.engines.hunyuan.presets import Preset, as_json, preset
+from daemon.engines.hunyuan.shape import ShapeModel
+from daemon.engines.hunyuan.weights import Weights
+from daemon.engines.memory import Memory
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+LIBRARIES = ("torch", "transformers", "diffusers", "numpy", "scikit-image", "trimesh", "xatlas", "pillow")
+ADVICE = "Use a lower quality, lower PROTOSCALE_HUNYUAN_LIMITS, or give the stages devices of their own."
+
+
+class Remover(Protocol):
+    """What cuts the object out of the photo."""
+
+    def check(self) -> None: ...
+
+    def versions(self) -> dict[str, str]: ...
+
+    def cutout(self, photo: Image, remove_bg: bool, progress: Progress) -> Cutout: ...
+
+    def unload(self) -> bool: ...
+
+
+class HunyuanEngine:
+    """One worker's models on its one device. `stages` are what the worker does: no other model is ever loaded."""
+
+    name = "hunyuan"
+
+    def __init__(
+        self,
+        remover: Remover,
+        checkout: Checkout,
+        weights: Weights,
+        device: TorchDevice,
+        *,
+        stages: tuple[str, ...],
+        limits: tuple[tuple[str, int], ...] = (),
+        texture: bool = True,
+        flashvdm: bool = False,
+    ) -> None:
+        self._remover = remover
+        self._checkout = checkout
+        self._device = device
+        self._stages = stages
+        self._limits = limits
+        self._texture = texture
+        self._flashvdm = flashvdm
+        self.memory = Memory(device)
+        self._shape = ShapeModel(checkout, weights, device, flashvdm)
+
+    def check(self) -> None:
+        self._checkout.require(texture=self._texture)
+        code.check_versions()
+        if "cutout" in self._stages:
+            self._remover.check()
+        if "geometry" in self._stages:
+            self._shape.check()
+
+    def preset(self, order: Order) -> Preset:
+        """The settings of an order, within the operator's limits."""
+        return preset(order.quality, self._limits, texture=self._texture)
+
+    def settings(self, order: Order) -> dict[str, JSON]:
+        return {
+            **as_json(self.preset(order)),
+            "seed": order.seed,
+            "seed_used": True,
+            "dtype": str(self._device.dtype).removeprefix("torch."),
+            "decoder": "flashvdm" if self._flashvdm else "plain",
+        }
+
+    def versions(self) -> dict[str, str]:
+        found = {**self._remover.versions(), "hunyuan3d": "2.1"}
+        for name in LIBRARIES:
+            try:
+                found[name] = version(name)
+            except PackageNotFoundError:
+                continue
+        return found
+
+    def cutout(self, photo: Image, remove_bg: bool, progress: Progress) -> Cutout:
+        return self._remover.cutout(photo, remove_bg, progress)
+
+    def geometry(self, cutout: Image, order: Order, progress: Progress) -> Unfinished:
+        settings = self.preset(order)
+        if not self._shape.loaded:
+            progress(0.0, "loading the shape model")
+        points, faces = self.memory.run(
+            self._shape,
+            lambda: self._shape.make(cutout, order.seed, settings, _share(progress)),
+            advice=ADVICE,
+        )
+        return Unfinished(finished_shape, (points, faces, settings.faces, settings.paint is not None))
+
+    def texture(self, mesh: Trimesh, cutout: Image, order: Order, progress: Progress) -> Trimesh | Unfinished:
+        return mesh
+
+    def unload(self) -> bool:
+        # Both, always: `or` would leave the second loaded.
+        removed = self._remover.unload()
+        return self.memory.unload() or removed
+
+
+def _share(progress: Progress) -> Progress:
+    """The model's part of a stage; `stages.finish` reports the rest."""
+    return partial(_scaled, progress)
+
+
+def _scaled(progress: Progress, share: float, message: str) -> None:
+    progress(MODEL_SHARE * share, message)
