@@ -249,7 +249,10 @@ def main() -> int:
         print(f"crash-trace: {calls} calls of {len(numbers)} lives seen alike by shim and strace", end="")
         if given.full:
             real = real_service(Path(name))
-            print(f"; {real} calls of the real service, all known to the model, which ends as the disk does", end="")
+            print(
+                f"; {real} calls of the real service, all known to the model, which ends as the disk does",
+                end="",
+            )
     print()
     return 0
 
