@@ -93,6 +93,8 @@ class Spool:
         """
         for job_id in self.waiting(folder):
             target = self.root / RUNNING / worker / job_id
+            if not (self.root / folder / job_id).is_dir():
+                continue  # gone, or a dropped file that is called like a job: the inbox takes that in
             try:
                 # Not fsynced: if power fails now, the job is found in either place and is not lost.
                 (self.root / folder / job_id).rename(target)
@@ -134,7 +136,7 @@ class Spool:
         """
         recovered = []
         for path in sorted((self.root / RUNNING / worker).iterdir()):
-            if is_job_id(path.name):
+            if is_job_id(path.name) and path.is_dir():
                 recovered.append((path.name, self._recover_one(path, attempts_allowed, reason, refund)))
         return recovered
 
