@@ -102,6 +102,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--mutant", type=int, help=argparse.SUPPRESS)
     options.add_argument("--only", type=int, nargs="+", help="these mutants, by number")
+    options.add_argument("--told", action="store_true", help="say of each mutant what found it")
     options.add_argument("--processes", type=int, default=2)
     given = options.parse_args()
     if given.mutant is not None:
@@ -114,6 +115,8 @@ def main() -> int:
     with ThreadPoolExecutor(given.processes) as pool:
         for number, how in zip(chosen, pool.map(fate, chosen), strict=True):
             mutant = all_of_them[number]
+            if given.told:
+                print(f"{number} {mutant}: {how or 'nothing'}", flush=True)
             fates[how or ("equivalent" if reason(mutant) else "nothing")] += 1
             if not how and not reason(mutant):
                 away.append(mutant)
