@@ -34,6 +34,8 @@ MAX_FIELD = 1024
 BATCH = 1 << 20
 """Bytes that are gathered before they go to a thread: parsing and writing never hold up the event loop."""
 PART = "input.part"
+MAX_BOUNDARY = 256
+"""What the parser takes; RFC 2046 allows 70."""
 
 
 async def upload(request: Request) -> Response:
@@ -83,6 +85,8 @@ def _boundary(content_type: str) -> bytes:
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise HTTPException(415, "send the picture as multipart/form-data, in a field called `file`")
+    if len(boundary) > MAX_BOUNDARY:
+        raise HTTPException(400, f"the form's boundary is longer than {MAX_BOUNDARY} bytes")
     return boundary
 
 

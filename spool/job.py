@@ -126,7 +126,10 @@ class Job:
     @classmethod
     def read(cls, path: Path) -> Job:
         """Parse the job directory at `path`. Raises FileNotFoundError or InvalidRequest."""
-        return cls(path, Request.parse((path / layout.REQUEST).read_bytes()))
+        try:
+            return cls(path, Request.parse((path / layout.REQUEST).read_bytes()))
+        except NotADirectoryError:  # a file that somebody gave the name of a job
+            raise FileNotFoundError(path) from None
 
     @property
     def id(self) -> str:

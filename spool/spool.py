@@ -96,6 +96,8 @@ class Spool:
             if self.rest_left(folder, job_id):
                 continue
             target = self.root / RUNNING / worker / job_id
+            if not (self.root / folder / job_id).is_dir():
+                continue  # gone, or a dropped file that is called like a job: the inbox takes that in
             try:
                 # Not fsynced: if power fails now, the job is found in either place and is not lost.
                 (self.root / folder / job_id).rename(target)
@@ -148,7 +150,7 @@ class Spool:
         usual = Verdict(Charge.REFUNDED if refund else Charge.COUNTED)
         recovered = []
         for path in sorted((self.root / RUNNING / worker).iterdir()):
-            if is_job_id(path.name):
+            if is_job_id(path.name) and path.is_dir():
                 verdict = (verdicts or {}).get(path.name, usual)
                 recovered.append((path.name, self._recover_one(path, attempts_allowed, reason, verdict)))
         return recovered
