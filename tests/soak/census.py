@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from spool import layout
 from spool.spool import Spool
 
+AGAIN = 5.0
 PUBLISHED = re.compile(r"job (\S+): \w+ took .* on to done/")
 
 
@@ -20,11 +22,17 @@ class Census:
     spool: Spool
     seen: dict[str, tuple[int, int]] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
+    due: float = 0.0
 
     def look(self) -> int:
-        """Note what is in done/ now; how many jobs have come to rest."""
+        """Note what is in done/ now, and now and then look at all of it again; how many jobs have come to rest."""
         done = self.spool.waiting(layout.DONE)
+        again = time.monotonic() >= self.due
+        if again:
+            self.due = time.monotonic() + AGAIN
         for job_id in done:
+            if not again and job_id in self.seen:
+                continue
             file = self.spool.root / layout.DONE / job_id / layout.MODEL_GLB
             found = file.stat()
             if self.seen.setdefault(job_id, (found.st_ino, found.st_mtime_ns)) != (

@@ -71,7 +71,7 @@ class Soak:
             "PROTOSCALE_QUALITY": "draft",
             "PROTOSCALE_SCAN_EVERY": "1",
             "PROTOSCALE_SETTLE": "1",
-            "PROTOSCALE_STEP_LIMIT": "5",
+            "PROTOSCALE_STEP_LIMIT": "30",
             "PROTOSCALE_DRAIN_LIMIT": "5",
             "PROTOSCALE_KEEP_DONE": "1",  # days: a clock that jumps must not make retention delete anything
             "PROTOSCALE_KEEP_FAILED": "1",
@@ -211,6 +211,8 @@ class Soak:
 
     def _end(self) -> None:
         """Drain: nothing may be left of the processes or in the folders."""
+        self.census.due = 0.0
+        self.census.look()
         self.keep_running()
         assert self._process is not None
         until(lambda: not self.census.left_over(), 60)
@@ -270,11 +272,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--every", type=int, default=40, help="jobs between two strikes, on average")
     parser.add_argument("--limit", type=float, default=7200, help="seconds after which it counts as stuck")
     parser.add_argument("--folder", type=Path, help="where the spool is made (default: the temporary folder)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-", dir=args.folder) as folder:
-        print(Soak(Path(folder), args.jobs, args.seed).run(args.limit), flush=True)
+        print(Soak(Path(folder), args.jobs, args.seed, every=args.every).run(args.limit), flush=True)
     return 0
 
 

@@ -39,7 +39,7 @@ def main() -> int:
     process.spawn = _spawn
     service_record.FIRST_PAUSE = 0.5
     child.LONGEST_PAUSE = 2.0
-    stall.IDLE_GRACE = 4.0
+    stall.IDLE_GRACE = 10.0
     return Supervisor(config, Systemd({}), with_http=False).run()
 
 
