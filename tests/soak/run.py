@@ -59,7 +59,8 @@ class Soak:
         self._chance = random.Random(seed)
         self._every = every
         self._next = 0
-        self._patience = 0.0
+        self.patience = PATIENCE
+        self._due = 0.0
         self._clock = WallClock(root / "clock")
         self._environ = {
             "PATH": os.environ["PATH"],
@@ -103,12 +104,10 @@ class Soak:
         at_rest = self.census.look()
         # By work done, not by time: a slow machine must get somewhere between two strikes. The time is for
         # strikes that stop everything, and the last jobs finish in peace.
-        if (
-            at_rest >= self._next or time.monotonic() > self._patience
-        ) and at_rest < self.jobs - BACKLOG // 4:
+        if (at_rest >= self._next or time.monotonic() > self._due) and at_rest < self.jobs - BACKLOG // 4:
             self._strike()
             self._next = at_rest + self._chance.randint(1, 2 * self._every)
-            self._patience = time.monotonic() + PATIENCE
+            self._due = time.monotonic() + self.patience
         time.sleep(0.05)
 
     # --- what people do --------------------------------------------------------------------------------
@@ -139,7 +138,7 @@ class Soak:
             self._stop_supervisor: 1,
             self._reload: 1,
             self._set_clock: 3,
-            self._overflow: 1,
+            self.overflow: 1,
         }
         (strike,) = self._chance.choices(list(strikes), list(strikes.values()))
         with suppress(psutil.NoSuchProcess, ProcessLookupError):  # it died of something else meanwhile
@@ -165,8 +164,7 @@ class Soak:
         self.strikes["supervisor SIGSTOP"] += 1
 
     def _reload(self) -> None:
-        board = Board.read(self.spool.root)
-        if board is None or board.pid != self._supervisor().pid:
+        if not self.is_ready():
             return  # it does not listen yet, and a SIGHUP would end it as it ends any program
         self._supervisor().send_signal(signal.SIGHUP)
         self.strikes["reload"] += 1
@@ -175,7 +173,7 @@ class Soak:
         self._clock.set(self._chance.choice((0.0, DAY, -DAY, 365 * DAY, -365 * DAY)))
         self.strikes["clock set"] += 1
 
-    def _overflow(self) -> None:
+    def overflow(self) -> None:
         """While the supervisor does not read, more events than the kernel keeps; then photos it never hears of."""
         supervisor = self._supervisor()
         supervisor.suspend()
@@ -220,6 +218,11 @@ class Soak:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(60)
         until(lambda: not [child for child in children if alive(child)], 60)
+
+    def is_ready(self) -> bool:
+        """Whether the present supervisor has begun its work."""
+        board = Board.read(self.spool.root)
+        return board is not None and board.pid == self._supervisor().pid
 
     def log_text(self) -> str:
         """What the service said so far."""
