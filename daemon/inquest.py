@@ -115,4 +115,4 @@ def put_back(
     spool.enlist(worker)
     joblog.carry_stacks(spool, worker, how)
     for job_id, folder in spool.recover(worker, attempts, how, verdicts=verdicts):
-        log.warning("job %s: worker %s %s; on to %s/", job_id, worker, how, folder)
+        log.warning("job %s: worker %s: %s; on to %s/", job_id, worker, how, folder)

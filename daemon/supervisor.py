@@ -133,6 +133,8 @@ class Supervisor:
         """Finish what an earlier supervisor left: half-taken drops, and jobs in dead workers' folders."""
         for job in resume_adoptions(self.spool.root):
             log.info("job %s: finished taking it in after a crash", job.id)
+        for crew in self.crews:  # a worker may die before it made its folder itself
+            self.spool.enlist(crew.post.name)
         for worker in self.spool.workers():
             put_back(self.spool, worker, self.config.attempts, "the service was stopped while it ran")
         retention.sweep_tmp(self.spool, log)

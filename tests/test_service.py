@@ -91,7 +91,7 @@ def test_a_killed_supervisor_takes_its_workers_along_and_a_new_one_goes_on(servi
 
 def test_a_frozen_worker_is_aborted_and_its_job_finishes(tmp_path: Path, u2net_home: Path) -> None:
     with running(
-        tmp_path / "spool", u2net_home, "--no-http", PROTOSCALE_STEP_LIMIT="60,geometry=3"
+        tmp_path / "spool", u2net_home, "--no-http", PROTOSCALE_STEP_LIMIT="60,geometry=15"
     ) as service:
         job_id = submit(service.spool, quality="ultra").id
         until(lambda: service.spool.waiting("running/geometry-cpu"))
@@ -99,7 +99,7 @@ def test_a_frozen_worker_is_aborted_and_its_job_finishes(tmp_path: Path, u2net_h
         told = service.finished(job_id, 120)
         assert (told["status"], told["attempts"]["geometry"]) == ("completed", 2)
         log = (service.spool.root / "done" / job_id / layout.LOG).read_text()
-        assert "no progress for" in log and "in geometry (limit 3 s)" in log
+        assert "no progress for" in log and "in geometry (limit 15 s)" in log
         assert "most recent call first" in log and "engine.py" in log  # where every thread was
 
 

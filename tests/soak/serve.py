@@ -1,0 +1,85 @@
+"""The real supervisor and the real workers, with a fast engine that misbehaves.
+
+The one seam is `daemon.process.spawn`: the worker processes begin here, put the engine in the place of
+`daemon.engines.choose.build`, and then run `daemon.process.main` as always. Everything else is the product's.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import time
+from functools import partial
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from daemon import child, process, service_record, stall
+from daemon.config import Config
+from daemon.devices import Post
+from daemon.engines import choose
+from daemon.notify import Systemd
+from daemon.pulse import Pulse
+from spool.logs import to_stderr
+from spool.settings import read
+from tests.soak.clock import WallClock
+
+MISCHIEF = "SOAK_MISCHIEF"
+"""Environment variable: the chance, 0 to 1, that one step of the engine goes wrong."""
+CLOCK = "SOAK_CLOCK"
+
+
+def main() -> int:
+    """What `protoscale run --no-http` does, with shorter pauses."""
+    from daemon.supervisor import Supervisor
+
+    config = read(Config)
+    to_stderr(config.log_level, "supervisor")
+    WallClock(Path(os.environ[CLOCK])).install()
+    process.spawn = _spawn
+    service_record.FIRST_PAUSE = 0.5
+    child.LONGEST_PAUSE = 2.0
+    stall.IDLE_GRACE = 10.0
+    return Supervisor(config, Systemd({}), with_http=False).run()
+
+
+def _spawn(config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> BaseProcess:
+    context = multiprocessing.get_context("spawn")
+    args = (os.getpid(), config, post, pulse, geometry_workers)
+    worker = context.Process(target=_work, args=args, name=post.name)
+    worker.start()
+    return worker
+
+
+def _work(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> None:
+    WallClock(Path(os.environ[CLOCK])).install()
+    from daemon import policy
+    from tests.support import SphereEngine
+
+    policy.FIRST_REST = 0.5
+    engine = SphereEngine()
+    engine.during = partial(_misbehave, random.Random(), float(os.environ.get(MISCHIEF, "0")))
+    choose.build = lambda config, device: engine
+    process.main(parent, config, post, pulse, geometry_workers)
+
+
+def _misbehave(chance: random.Random, share: float, stage: str) -> None:
+    """At a few steps: exit, crash, abort, hang, or fail, as a broken library would."""
+    if chance.random() >= share:
+        return
+    what = chance.choice(("exit", "clean exit", "bug", "abort", "hang", "error", "error"))
+    if what in ("exit", "clean exit"):
+        os._exit(3 if what == "exit" else 0)
+    if what == "abort":
+        os.abort()
+    if what == "hang":
+        time.sleep(3600)
+    if what == "bug":
+        raise ZeroDivisionError(f"a bug in {stage}")
+    from daemon.errors import EngineError
+
+    raise EngineError(f"a hiccup in {stage}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
