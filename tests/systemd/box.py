@@ -118,7 +118,14 @@ class Box:
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command inside. With `check`, it must succeed."""
         done = subprocess.run(
-            ["nsenter", f"--target={self.init}", *["-m", "-p", "-C", "-u", "-i", "-r"], "--wd=/", "--", *command],
+            [
+                "nsenter",
+                f"--target={self.init}",
+                *["-m", "-p", "-C", "-u", "-i", "-r"],
+                "--wd",
+                "--",
+                *command,
+            ],
             capture_output=True,
             text=True,
             timeout=300,
