@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 IMAGE ?= examples/coffee.png
 export U2NET_HOME ?= $(CURDIR)/build/u2net
 
-.PHONY: demo test check format clean bench setup
+.PHONY: demo test check format clean bench setup install-systemd uninstall-systemd test-systemd
 
 demo: setup
 	@$(BIN)/python examples/demo.py "$(IMAGE)"
@@ -36,6 +36,17 @@ build/u2net/.pulled: $(VENV)/.installed
 	@mkdir -p build/u2net
 	@$(BIN)/protoscale models pull u2netp
 	@touch $@
+
+# As root. PREFIX (/usr/local) and DESTDIR as usual; the units run the environment in VENV.
+install-systemd: setup
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" $(BIN)/protoscale install-systemd
+
+uninstall-systemd: setup
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" $(BIN)/protoscale install-systemd --uninstall
+
+# The units under a real systemd in namespaces of its own; as root.
+test-systemd: setup
+	@$(BIN)/python -m pytest -q -rs tests/systemd
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -49,7 +49,12 @@ def main() -> int:
     closing = Closing(app)
     server = Handover(
         uvicorn.Config(
-            closing, log_config=None, timeout_graceful_shutdown=DRAIN, server_header=False, lifespan="off"
+            closing,
+            log_config=None,
+            timeout_graceful_shutdown=DRAIN,
+            server_header=False,
+            lifespan="off",
+            loop="asyncio",
         ),
         closing,
         # As a child of the supervisor it is the supervisor's business: systemd listens to the main process only.

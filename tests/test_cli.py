@@ -20,7 +20,20 @@ from spool.spool import Spool
 from tests.service import ROOT, running
 from tests.support import picture, submit
 
-COMMANDS = ("run", "serve", "submit", "make", "status", "ls", "cancel", "retry", "rm", "models", "doctor")
+COMMANDS = (
+    "run",
+    "serve",
+    "submit",
+    "make",
+    "status",
+    "ls",
+    "cancel",
+    "retry",
+    "rm",
+    "models",
+    "doctor",
+    "install-systemd",
+)
 
 
 @pytest.fixture

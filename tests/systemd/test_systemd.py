@@ -7,6 +7,7 @@ into it with pip, from a wheel, and its dependencies are borrowed from the envir
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -27,7 +28,10 @@ from tests.service import ROOT, free_port
 from tests.support import picture, until
 from tests.systemd.box import Box, why_not
 
-pytestmark = [pytest.mark.service, pytest.mark.skipif(bool(why_not()), reason=why_not() or "")]
+WHY_NOT = why_not()
+# CI asks for a failure where the tests could not run: a skip would be overlooked.
+REQUIRED = os.environ.get("PROTOSCALE_TEST_SYSTEMD") == "required"
+pytestmark = [pytest.mark.service, pytest.mark.skipif(bool(WHY_NOT) and not REQUIRED, reason=WHY_NOT or "")]
 
 COMMAND = "/opt/protoscale/bin/protoscale"
 INSIDE = {name: Path(f"/opt/{name}") for name in ("python", "dependencies", "models", "wheel")}
@@ -143,6 +147,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory, wheel: Path, u2net_home: Path) -> Iterator[Machine]:
+    assert WHY_NOT is None, f"PROTOSCALE_TEST_SYSTEMD=required, but {WHY_NOT}"
     machine = Machine(
         tmp_path_factory.mktemp("systemd") / "box",
         {
@@ -273,7 +278,7 @@ def test_a_server_restarted_under_load_drops_no_connection(machine: Machine) -> 
     for client in clients:
         client.start()
     try:
-        for _ in range(4):
+        for _ in range(5):
             many = sum(answered) + 20
             until(lambda many=many: sum(answered) > many, 60)  # type: ignore[misc]
             machine.run("systemctl", "restart", "protoscale-httpd")
@@ -286,7 +291,7 @@ def test_a_server_restarted_under_load_drops_no_connection(machine: Machine) -> 
         f"{answered[0]} new connections and {answered[1]} requests on kept ones over {len(servers) - 1} restarts"
     )
     assert failures == []
-    assert len(servers) == 5 and min(answered) > 20
+    assert len(servers) == 6 and min(answered) > 20
 
 
 def test_stop_drains_and_start_goes_on(machine: Machine) -> None:
@@ -298,7 +303,7 @@ def test_stop_drains_and_start_goes_on(machine: Machine) -> None:
         assert (machine.show(unit, "ActiveState"), machine.show(unit, "Result")) == ("inactive", "success")
     assert not (machine.spool.root / "supervisor.json").exists()
     assert machine.run("pgrep", "-u", "protoscale", check=False).stdout == ""
-    assert look(machine.spool, job_id)["status"] in ("pending", "completed")
+    assert not any(machine.spool.waiting(f"running/{worker}") for worker in machine.spool.workers())
     machine.run("systemctl", "start", "protoscale.target")
     until(machine.works, 120)
     machine.finished(job_id)
