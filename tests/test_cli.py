@@ -62,7 +62,7 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert left.value.code == 0
     told = capsys.readouterr().out
-    assert all(f"\n    {command} " in told for command in COMMANDS)
+    assert all(f"\n    {command}" in told for command in COMMANDS)
     assert all(meaning in " ".join(told.split()) for meaning in exits.MEANING.values())
 
 

@@ -203,9 +203,17 @@ def test_a_frozen_supervisor_is_replaced_by_the_watchdog(machine: Machine) -> No
 @pytest.mark.parametrize("post", ["geometry-cpu", "texture-cpu"])
 def test_a_killed_worker_is_replaced_and_the_journal_warns(machine: Machine, post: str) -> None:
     job_id = machine.upload("ultra")
-    until(lambda: job_id in machine.spool.waiting(f"running/{post}"), 60)
-    killed = machine.workers()[post]
     supervisor = machine.pid()
+
+    def caught_with_the_job() -> int:
+        worker = machine.workers()[post]
+        machine.kill(worker, signal.SIGSTOP)  # so that the job cannot move on between the look and the kill
+        if job_id in machine.spool.waiting(f"running/{post}"):
+            return worker
+        machine.kill(worker, signal.SIGCONT)
+        return 0
+
+    killed = until(caught_with_the_job, 60)
     machine.kill(killed, signal.SIGKILL)
     machine.finished(job_id)
     assert until(lambda: machine.workers()[post]) != killed
