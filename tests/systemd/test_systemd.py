@@ -37,6 +37,7 @@ COMMAND = "/opt/protoscale/bin/protoscale"
 INSIDE = {name: Path(f"/opt/{name}") for name in ("python", "dependencies", "models", "wheel")}
 """Where the box shows what it borrows: the service's user could not get at a checkout in somebody's home."""
 SETTINGS = f"""
+REMBG_MODEL=u2netp
 PROTOSCALE_QUALITY=draft
 PROTOSCALE_RESERVE=1M
 PROTOSCALE_SETTLE=0.5
@@ -328,6 +329,12 @@ def test_a_wrong_setting_stops_the_start_and_says_why(machine: Machine) -> None:
     settings.write_text(good)
     machine.run("systemctl", "restart", "protoscale")
     until(machine.works, 120)
+
+
+def test_the_models_unit_finds_and_verifies_the_model(machine: Machine) -> None:
+    machine.run("systemctl", "start", "protoscale-models")
+    assert machine.show("protoscale-models.service", "Result") == "success"
+    assert "u2netp is here and verified" in machine.journal("-u", "protoscale-models")
 
 
 def test_what_the_sandbox_hides(machine: Machine) -> None:
