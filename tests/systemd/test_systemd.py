@@ -184,6 +184,25 @@ def test_a_photo_dropped_into_the_inbox_becomes_a_model(machine: Machine) -> Non
     assert (machine.spool.root / "done" / job_id / "model.glb").stat().st_size > 10_000
 
 
+def test_a_member_of_the_group_drops_a_photo_and_reads_the_model(machine: Machine) -> None:
+    machine.run("useradd", "--groups", "protoscale", "ada")
+    (machine.root / "opt/photo.png").write_bytes(picture())
+    before = set(machine.spool.waiting("done"))
+    as_ada = ("setpriv", "--reuid=ada", "--regid=ada", "--init-groups", "--")
+    machine.run(*as_ada, "cp", "/opt/photo.png", "/var/lib/protoscale/spool/inbox/")
+    (job_id,) = until(lambda: set(machine.spool.waiting("done")) - before, 120)
+    machine.run(*as_ada, "cp", f"/var/lib/protoscale/spool/done/{job_id}/model.glb", "/dev/null")
+    assert machine.run(
+        *as_ada, "rm", "-r", f"/var/lib/protoscale/spool/done/{job_id}", check=False
+    ).returncode
+
+
+def test_the_command_line_works_as_the_services_user(machine: Machine) -> None:
+    as_service = ("setpriv", "--reuid=protoscale", "--regid=protoscale", "--init-groups", "--")
+    told = machine.run(*as_service, COMMAND, "--spool", "/var/lib/protoscale/spool", "ls").stdout
+    assert machine.spool.waiting("done")[0][-8:] in told
+
+
 def test_a_photo_sent_over_the_socket_becomes_a_model(machine: Machine) -> None:
     job_id = machine.upload()
     machine.finished(job_id)
