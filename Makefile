@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 IMAGE ?= examples/coffee.png
 export U2NET_HOME ?= $(CURDIR)/build/u2net
 
-.PHONY: demo test check format clean bench setup
+.PHONY: demo test check format clean bench setup install-systemd uninstall-systemd test-systemd
 
 demo: setup
 	@$(BIN)/python examples/demo.py "$(IMAGE)"
@@ -42,6 +42,17 @@ build/hunyuan/.installed: $(VENV)/.installed tests/hunyuan/install.py
 	@echo "installing what the tests of the engine hunyuan need (about a minute and a half the first time)"
 	@$(BIN)/python tests/hunyuan/install.py build/hunyuan
 	@touch $@
+
+# As root. PREFIX (/usr/local) and DESTDIR as usual; the units run the environment in VENV.
+install-systemd: setup
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" $(BIN)/protoscale install-systemd
+
+uninstall-systemd: setup
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" $(BIN)/protoscale install-systemd --uninstall
+
+# The units under a real systemd in namespaces of its own; as root.
+test-systemd: setup
+	@$(BIN)/python -m pytest -q -rs tests/systemd
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -60,6 +60,7 @@ def main() -> int:
             lifespan="off",
             http=patient(config.header_timeout),
             h11_max_incomplete_event_size=MAX_HEADERS,
+            loop="asyncio",
         ),
         closing,
         # As a child of the supervisor it is the supervisor's business: systemd listens to the main process only.

@@ -45,10 +45,11 @@ class Handover(QuietServer):
         """Stop accepting, answer what was accepted, end."""
         self._systemd.tell("STOPPING=1", "STATUS=answering open requests")
         self._closing.now = True
-        for server in self.servers:
-            server.close()
+        # Not server.close() yet: asyncio drops a connection that it accepted in the same turn of its loop.
+        for listener in sockets or []:
+            asyncio.get_running_loop().remove_reader(listener)
         until = time.monotonic() + LINGER
-        # At least two looks: a connection that was accepted a moment ago enters the set in the loop's next turns.
+        # A connection that was accepted a moment ago enters the set in the loop's next turns.
         await asyncio.sleep(LOOK)
         while self.server_state.connections and time.monotonic() < until and not self.force_exit:
             await asyncio.sleep(LOOK)

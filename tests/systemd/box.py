@@ -122,7 +122,7 @@ class Box:
                 "nsenter",
                 f"--target={self.init}",
                 *["-m", "-p", "-C", "-u", "-i", "-r"],
-                "--wd=/",
+                "--wd",
                 "--",
                 *command,
             ],
