@@ -27,6 +27,11 @@ def device_list(text: str) -> tuple[str, ...]:
     return devices
 
 
+def flag_or_auto(value: str) -> bool | None:
+    """true, false, or None for `auto`. Raises ValueError."""
+    return None if value == UNSET else flag(value)
+
+
 def text(value: str) -> str:
     """Any text."""
     return value
@@ -87,6 +92,14 @@ class Config(SpoolSettings):
         "true or false",
         flag,
         "Decode with FlashVDM: several times faster, the surface differs in fine detail from the plain decoder's.",
+    )
+    offload: bool | None = setting(
+        "PROTOSCALE_OFFLOAD",
+        UNSET,
+        "auto, true or false",
+        flag_or_auto,
+        "Keep each texture model on the GPU only while it works (for 16 GB cards, slower); `auto` does so where "
+        "the measured free memory is too little for all.",
     )
     hunyuan_limits: tuple[tuple[str, int], ...] = setting(
         "PROTOSCALE_HUNYUAN_LIMITS",
