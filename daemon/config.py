@@ -211,6 +211,13 @@ class Config(SpoolSettings):
         folder,
         "Where the background-removal models lie (default `~/.u2net`).",
     )
+    max_worker_jobs: int = setting(
+        "PROTOSCALE_MAX_WORKER_JOBS",
+        "0",
+        "a number of stages; 0 for no limit",
+        whole(0),
+        "A worker that ran this many stages is replaced by a fresh one.",
+    )
     max_worker_memory: int = setting(
         "PROTOSCALE_MAX_WORKER_MEMORY",
         "0",

@@ -74,6 +74,7 @@ class Worker:
         self._worked = time.monotonic()
         self._loaded = False
         self._pause = 0.0
+        self._attempts = 0
 
     def drain(self, signum: int = 0, frame: FrameType | None = None) -> None:
         """End after the running stage, or at its next step once the drain limit has passed."""
@@ -91,7 +92,7 @@ class Worker:
             if not self.step():
                 self.rest()
             elif self.outgrown():
-                log.info("this worker outgrew PROTOSCALE_MAX_WORKER_MEMORY: a fresh one takes over")
+                log.info("this worker did its share (PROTOSCALE_MAX_WORKER_...): a fresh one takes over")
                 break
         self.wind_up()
 
@@ -111,7 +112,10 @@ class Worker:
         return False
 
     def outgrown(self) -> bool:
-        """Whether this process keeps more memory than it may: libraries leak a little with every job."""
+        """Whether this process did or keeps more than it may: libraries leak and decay a little with every job."""
+        most = self.config.max_worker_jobs
+        if most and self._attempts >= most:
+            return True
         limit = self.config.max_worker_memory
         return bool(limit) and psutil.Process().memory_info().rss > limit
 
@@ -173,6 +177,7 @@ class Worker:
         began = time.monotonic()
         self.pulse.begin()
         self._loaded = True
+        self._attempts += 1
         try:
             self._judge(job, stage, began, partial(self._work, job, stage, report))
         finally:

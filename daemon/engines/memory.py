@@ -80,16 +80,18 @@ class Memory:
         try:
             return self._attempt(model, step, advice)
         except Exception as error:
+            self._refuse_dead(error)
             if not self.device.ran_out(error):
-                raise self._sorted(error) from error
+                raise
             log.warning("%s: out of memory with %s; once more after a clean-up", self.device.name, model.name)
         # Outside the except block: the traceback would keep the failed step's tensors alive.
         self.unload()
         try:
             return self._attempt(model, step, advice)
         except Exception as error:
+            self._refuse_dead(error)
             if not self.device.ran_out(error):
-                raise self._sorted(error) from error
+                raise
             told = f"{error}".partition("\n")[0]
         self.unload()
         raise EngineError(
@@ -144,10 +146,9 @@ class Memory:
     def _oldest(self) -> Model | None:
         return next((model for model in self._models if model.loaded), None)
 
-    def _sorted(self, error: Exception) -> Exception:
+    def _refuse_dead(self, error: Exception) -> None:
         if self.device.died(error):
-            return DeviceLost(f"{self.device.name} does not work any more in this process: {error}")
-        return error
+            raise DeviceLost(f"{self.device.name} does not work any more in this process: {error}") from error
 
 
 def _gib(count: Any) -> str:

@@ -162,6 +162,7 @@ def test_the_upscaler_works_in_tiles_without_seams(tmp_path: Path, checkout: obj
 def test_both_models_on_one_device_and_the_idle_one_is_evicted(
     engine: HunyuanEngine, ball: Trimesh, cutout: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    engine.unload()
     engine.geometry(cutout, Order("draft", 1), quiet)
     assert engine._shape.loaded
     room = [1 << 20]  # one model's worth at a time: the device is full while the shape model is loaded
