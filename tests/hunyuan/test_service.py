@@ -8,6 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from daemon.engines.glb import read_glb
+from tests.gltf import assert_valid
 from tests.service import Service, running
 from tests.support import picture
 
@@ -54,3 +56,24 @@ def test_weights_that_are_not_there_stop_the_service_with_advice(
     finally:
         process.kill()
     assert "protoscale models pull hunyuan" in service.log.read_text()
+
+
+def test_from_upload_to_a_textured_model(
+    tmp_path: Path, paint_environ: dict[str, str], u2net_home: Path
+) -> None:
+    with running(tmp_path / "spool", u2net_home, **paint_environ) as service:
+        job = upload(service, quality="high", seed="5")
+        told = service.finished(job, 400)
+        assert told["error"] is None
+        done = service.spool.root / "done" / job
+        analysis = json.loads((done / "analysis.json").read_text())
+        assert analysis["faces"] <= 600 and analysis["components"] >= 1
+        assert analysis["settings"]["max_num_view"] == 2 and analysis["settings"]["texture_size"] == 256
+        textured = read_glb(done / "model.glb")
+        assert textured.visual.material.baseColorTexture.size == (256, 256)
+        assert textured.visual.material.metallicRoughnessTexture.size == (256, 256)
+        assert textured.metadata["painted"]["views"] == 2
+        assert (done / "view_3.png").exists()
+        assert service.stop() == 0
+    info = assert_valid(done / "model.glb")
+    assert info["hasTextures"] and info["hasMaterials"]
