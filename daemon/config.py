@@ -27,6 +27,11 @@ def device_list(text: str) -> tuple[str, ...]:
     return devices
 
 
+def flag_or_auto(value: str) -> bool | None:
+    """true, false, or None for `auto`. Raises ValueError."""
+    return None if value == UNSET else flag(value)
+
+
 def text(value: str) -> str:
     """Any text."""
     return value
@@ -112,6 +117,14 @@ class Config(SpoolSettings):
         "true or false",
         flag,
         "Decode with FlashVDM: several times faster, the surface differs in fine detail from the plain decoder's.",
+    )
+    offload: bool | None = setting(
+        "PROTOSCALE_OFFLOAD",
+        UNSET,
+        "auto, true or false",
+        flag_or_auto,
+        "Keep each texture model on the GPU only while it works (for 16 GB cards, slower); `auto` does so where "
+        "the measured free memory is too little for all.",
     )
     hunyuan_limits: tuple[tuple[str, int], ...] = setting(
         "PROTOSCALE_HUNYUAN_LIMITS",
@@ -220,6 +233,13 @@ class Config(SpoolSettings):
         "a directory",
         folder,
         "Where the background-removal models lie (default `~/.u2net`).",
+    )
+    max_worker_jobs: int = setting(
+        "PROTOSCALE_MAX_WORKER_JOBS",
+        "0",
+        "a number of stages; 0 for no limit",
+        whole(0),
+        "A worker that ran this many stages is replaced by a fresh one.",
     )
     max_worker_memory: int = setting(
         "PROTOSCALE_MAX_WORKER_MEMORY",

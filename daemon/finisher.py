@@ -72,6 +72,7 @@ class Finisher:
         self._queue: deque[Finishing] = deque()
         self._current: Finishing | None = None
         self._heard = 0.0
+        self._stopped = False
         self._start()
 
     @property
@@ -106,11 +107,13 @@ class Finisher:
         return found
 
     def stop(self) -> list[Finishing]:
-        """End the child at once; returns what it had not finished."""
+        """End the child for good, at once; returns what it had not finished."""
         left = [*([self._current] if self._current else []), *self._queue]
         self._current = None
         self._queue.clear()
-        self._kill()
+        if not self._stopped:
+            self._kill()
+            self._stopped = True
         return left
 
     def _feed(self) -> None:

@@ -46,6 +46,8 @@ def main(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers
     # Before torch is imported anywhere: it reads these once. The code of the engines says "cuda:0" in places,
     # so a worker sees its own card only, as card 0.
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+    # Cards are counted as the driver's tools count them; CUDA itself would put the fastest first.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     if post.device.startswith("cuda:"):
         os.environ["CUDA_VISIBLE_DEVICES"] = post.device.partition(":")[2]
     try:

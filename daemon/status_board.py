@@ -10,11 +10,14 @@ import psutil
 from daemon.child import Crew
 from daemon.config import Config
 from daemon.models import FALLBACK, locate
+from daemon.nvml import Gpus
 from spool import board as spool_board
 from spool import layout
 from spool.board import Board, Slot
 from spool.spool import Spool
 from spool.status import Status
+
+_GPUS = Gpus()
 
 
 def board(
@@ -67,6 +70,7 @@ def _slot(spool: Spool, crew: Crew, draining: bool) -> Slot:
         busy_share=round(crew.busy_share(), 2),
         memory_bytes=_resident(crew.pid),
         restarts=crew.restarts,
+        gpu=_GPUS.look(crew.post.device, crew.pid),
     )
 
 

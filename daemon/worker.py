@@ -78,6 +78,7 @@ class Worker:
         self._loaded = False
         self._disk_troubles = 0
         self._paused_until = 0.0
+        self._attempts = 0
 
     def drain(self, signum: int = 0, frame: FrameType | None = None) -> None:
         """End after the running stage, or at its next step once the drain limit has passed."""
@@ -96,7 +97,7 @@ class Worker:
             if not self.step():
                 self.rest()
             elif self.outgrown():
-                log.info("this worker outgrew PROTOSCALE_MAX_WORKER_MEMORY: a fresh one takes over")
+                log.info("this worker did its share (PROTOSCALE_MAX_WORKER_...): a fresh one takes over")
                 break
         self.wind_up()
 
@@ -115,7 +116,10 @@ class Worker:
         return False
 
     def outgrown(self) -> bool:
-        """Whether this process keeps more memory than it may: libraries leak a little with every job."""
+        """Whether this process did or keeps more than it may: libraries leak and decay a little with every job."""
+        most = self.config.max_worker_jobs
+        if most and self._attempts >= most:
+            return True
         limit = self.config.max_worker_memory
         return bool(limit) and psutil.Process().memory_info().rss > limit
 
@@ -198,6 +202,7 @@ class Worker:
         )
         report = Reporter(job, status, self.pulse, self._drain_is_over)
         self._loaded = True
+        self._attempts += 1
         rest = stages.WORK[stage.name](job, self.engine, self._limits, report)
         if rest is not None and self.finisher is None:
             stages.finish(job, rest, report)

@@ -52,6 +52,7 @@ async def entry_points(request: Request) -> Response:
 
 def device(slot: Slot) -> dict[str, Any]:
     """One worker's device as the API tells it."""
+    gpu = slot.gpu
     return {
         "name": slot.name,
         "device": slot.device,
@@ -60,8 +61,16 @@ def device(slot: Slot) -> dict[str, Any]:
         "state": slot.state,
         "job": slot.job,
         "stage": slot.stage,
-        "memory": {"process_bytes": slot.memory_bytes, "used_bytes": None, "total_bytes": None},
-        "utilisation": None,
+        "gpu": gpu.name if gpu else None,
+        "memory": {
+            "process_bytes": slot.memory_bytes,
+            "used_bytes": gpu.used_bytes if gpu else None,
+            "total_bytes": gpu.total_bytes if gpu else None,
+            "process_gpu_bytes": gpu.process_bytes if gpu else None,
+        },
+        "utilisation": gpu.utilisation if gpu else None,
+        "temperature": gpu.temperature if gpu else None,
+        "power_watts": gpu.power_watts if gpu else None,
         "jobs_done": slot.jobs_done,
         "busy_share": slot.busy_share,
         "restarts": slot.restarts,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from spool import durable, lock
 
@@ -17,6 +18,19 @@ BUSY = "busy"
 WAITING = "restarting"
 STOPPING = "stopping"
 OUT = "out of service"
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What a card's driver says: bytes, percent, degrees Celsius. A field is null where the card does not say."""
+
+    name: str | None
+    used_bytes: int | None
+    total_bytes: int | None
+    process_bytes: int | None
+    utilisation: int | None
+    temperature: int | None
+    power_watts: int | None
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,7 @@ class Slot:
     busy_share: float
     memory_bytes: int | None
     restarts: int
+    gpu: Gpu | None = None
 
 
 @dataclass(frozen=True)
@@ -59,12 +74,15 @@ class Board:
             return None
         try:
             value = json.loads((root / BOARD).read_bytes())
-            workers = tuple(
-                Slot(**{**slot, "stages": tuple(slot["stages"])}) for slot in value.pop("workers")
-            )
+            workers = tuple(_slot(slot) for slot in value.pop("workers"))
             return cls(**{**value, "notes": tuple(value["notes"]), "workers": workers})
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None
+
+
+def _slot(value: dict[str, Any]) -> Slot:
+    gpu = value.get("gpu")
+    return Slot(**{**value, "stages": tuple(value["stages"]), "gpu": Gpu(**gpu) if gpu else None})
 
 
 def slots_of(board: Board | None) -> Sequence[Slot]:

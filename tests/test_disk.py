@@ -109,12 +109,12 @@ def below_the_reserve(folder: Path) -> None:
     from starlette.testclient import TestClient
 
     from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
-    from daemon.notify import Systemd
     from daemon.pulse import Pulse
     from daemon.supervisor import Supervisor
     from daemon.worker import Worker
     from httpd.app import create_app
     from httpd.config import HttpConfig
+    from spool.notify import Systemd
     from spool.settings import read
     from tests.support import SphereEngine, config, picture
 

@@ -363,3 +363,11 @@ def test_a_worker_that_outgrew_its_memory_ends_between_jobs(tmp_path: Path) -> N
     worker(spool, settings).run()
     assert spool.find(job_id).folder == "geometry"
     assert not worker(spool, config(spool.root)).outgrown()
+
+
+def test_a_worker_that_did_its_number_of_stages_ends_between_jobs(tmp_path: Path) -> None:
+    settings = config(tmp_path / "spool", PROTOSCALE_MAX_WORKER_JOBS="2")
+    spool = Spool.open(settings.spool)
+    job_id = submit(spool).id
+    worker(spool, settings).run()
+    assert spool.find(job_id).folder == "texture"

@@ -98,7 +98,12 @@ def parser() -> argparse.ArgumentParser:
     kinds = models.add_subparsers(dest="action", required=True, metavar="ACTION")
     kinds.add_parser("ls", help="show what is there").add_argument("--json", action="store_true")
     pull = kinds.add_parser("pull", help="fetch a model and verify it by its sha256")
-    pull.add_argument("name", nargs="?", metavar="NAME", help="which (default: REMBG_MODEL)")
+    pull.add_argument(
+        "name", nargs="?", metavar="NAME", help="which (default: REMBG_MODEL); hunyuan for Hunyuan3D-2.1"
+    )
+    pull.add_argument(
+        "--accept-license", action="store_true", help="accept Hunyuan3D-2.1's licence without being asked"
+    )
 
     units = add(
         "install-systemd",

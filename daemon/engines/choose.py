@@ -78,4 +78,5 @@ def hunyuan(config: Config, post: Post) -> HunyuanEngine:
         limits=config.hunyuan_limits,
         texture=config.enable_texture,
         flashvdm=config.flashvdm,
+        offload=config.offload,
     )

@@ -53,6 +53,9 @@ class Model(Protocol):
     def wants(self) -> int:
         """Bytes to load it and to work with it, as far as is known."""
 
+    def economise(self) -> bool:
+        """Want less from the next load on, at the price of speed; False where that is not possible (any more)."""
+
     def load(self) -> None:
         """Bring it onto the device."""
 
@@ -77,16 +80,18 @@ class Memory:
         try:
             return self._attempt(model, step, advice)
         except Exception as error:
+            self._refuse_dead(error)
             if not self.device.ran_out(error):
-                raise self._sorted(error) from error
+                raise
             log.warning("%s: out of memory with %s; once more after a clean-up", self.device.name, model.name)
         # Outside the except block: the traceback would keep the failed step's tensors alive.
         self.unload()
         try:
             return self._attempt(model, step, advice)
         except Exception as error:
+            self._refuse_dead(error)
             if not self.device.ran_out(error):
-                raise self._sorted(error) from error
+                raise
             told = f"{error}".partition("\n")[0]
         self.unload()
         raise EngineError(
@@ -120,27 +125,30 @@ class Memory:
         return step()
 
     def _admit(self, model: Model, advice: str) -> None:
-        """Make room by what is measured: the model that was used least recently goes first."""
-        wanted = model.wants() + RESERVE
+        """Make room by what is measured; where there is none to make, the model has to do with less."""
+        while not self._has_room(model.wants() + RESERVE):
+            if not model.economise():
+                raise EngineError(
+                    f"{model.name} wants about {_gib(model.wants() + RESERVE)} on {self.device.name}; "
+                    f"{_gib(self.device.free())} of {_gib(self.device.total())} are free. {advice}"
+                )
+            log.info("%s: %s will use less memory and more time", self.device.name, model.name)
+
+    def _has_room(self, wanted: int) -> bool:
+        """Whether so many bytes are free, after the models that were used least recently went if need be."""
         while self.device.free() < wanted and (other := self._oldest()):
-            log.info("%s: unloading %s to make room for %s", self.device.name, other.name, model.name)
+            log.info("%s: unloading %s to make room", self.device.name, other.name)
             other.unload()
             self._models.remove(other)
             self.device.clean()
-        free = self.device.free()
-        if free < wanted:
-            raise EngineError(
-                f"{model.name} wants about {_gib(wanted)} on {self.device.name}; {_gib(free)} of "
-                f"{_gib(self.device.total())} are free. {advice}"
-            )
+        return self.device.free() >= wanted
 
     def _oldest(self) -> Model | None:
         return next((model for model in self._models if model.loaded), None)
 
-    def _sorted(self, error: Exception) -> Exception:
+    def _refuse_dead(self, error: Exception) -> None:
         if self.device.died(error):
-            return DeviceLost(f"{self.device.name} does not work any more in this process: {error}")
-        return error
+            raise DeviceLost(f"{self.device.name} does not work any more in this process: {error}") from error
 
 
 def _gib(count: Any) -> str:

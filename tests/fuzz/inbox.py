@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from daemon import stages
+from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.engines import choose
 from daemon.engines.base import Engine
 from daemon.inbox import UNFINISHED, Inbox
@@ -121,4 +122,5 @@ def real_engine(scratch: Path) -> Engine:
     """The silhouette engine with the background remover."""
     root = Path(__file__).parents[2]
     home = os.environ.get("PROTOSCALE_TEST_U2NET_HOME", str(root / "build" / "u2net"))
-    return choose.build(config(scratch, ENGINE="silhouette", REMBG_MODEL="u2netp", U2NET_HOME=home), "cpu")
+    settings = config(scratch, ENGINE="silhouette", REMBG_MODEL="u2netp", U2NET_HOME=home)
+    return choose.build(settings, Post("all-cpu", "cpu", (*TEXTURE_STAGES, *GEOMETRY_STAGES)))

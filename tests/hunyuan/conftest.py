@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,14 @@ from daemon.engines.hunyuan.checkout import Checkout
 from tests.support import config as settings_for
 
 BUILD = Path(__file__).parents[2] / "build" / "hunyuan"
-HERE = Path(__file__).parent
+NATIVE = Path(__file__).parent / "native"
+"""Holds what stands in for the checkout's native modules."""
 
-LIMITS = "steps=4,octree=32,faces=3000,views=4,resolution=64,paint_steps=2,render=128,texture=256"
+LIMITS = "steps=4,octree=32,faces=3000,views=2,resolution=64,paint_steps=2,render=128,texture=256"
+
+
+# Before torch is imported: on a busy machine its threads mostly wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def why_not() -> str | None:
@@ -56,7 +62,7 @@ def shape_weights(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def environ(checkout: Checkout, shape_weights: Path, u2net_home: Path) -> dict[str, str]:
     """The settings of a service that makes geometry with the tiny weights."""
     return {
@@ -68,6 +74,34 @@ def environ(checkout: Checkout, shape_weights: Path, u2net_home: Path) -> dict[s
         "PROTOSCALE_HUNYUAN_LIMITS": LIMITS,
         "REMBG_MODEL": "u2netp",
         "U2NET_HOME": str(u2net_home),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+@pytest.fixture(scope="session")
+def paint_weights(checkout: Checkout, shape_weights: Path) -> Path:
+    """The same folder with the tiny texture weights beside."""
+    from daemon.engines.hunyuan import code
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sys.path.append(str(NATIVE))
+        code.paint_modules(checkout)
+        from tests.hunyuan import tiny_paint
+
+        tiny_paint.write(shape_weights)
+    return shape_weights
+
+
+@pytest.fixture(scope="session")
+def paint_environ(environ: dict[str, str], paint_weights: Path) -> dict[str, str]:
+    """The settings of a service that makes textured models with the tiny weights."""
+    limits = LIMITS.replace("faces=3000", "faces=600")
+    return {
+        **environ,
+        "ENABLE_TEXTURE": "true",
+        "PROTOSCALE_HUNYUAN_LIMITS": limits,
+        "PYTHONPATH": str(NATIVE),
     }
 
 

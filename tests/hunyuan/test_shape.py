@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from daemon.config import Config
 from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.engines.base import Order, Unfinished
 from daemon.errors import BadJob, Cancelled, EngineUnavailable
@@ -38,11 +37,12 @@ def cutout() -> Image.Image:
     return Image.open(io.BytesIO(picture()))
 
 
-@pytest.fixture
-def engine(config: Config) -> HunyuanEngine:
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, environ: dict[str, str]) -> HunyuanEngine:
     from daemon.engines.choose import hunyuan
+    from tests.support import config
 
-    made = hunyuan(config, ALL)
+    made = hunyuan(config(tmp_path_factory.mktemp("spool"), **environ), ALL)
     made.check()
     return made
 
@@ -101,6 +101,7 @@ def test_no_surface_is_a_bad_job(engine: HunyuanEngine, cutout: Image.Image) -> 
         decoder.output_proj.bias.fill_(-1.0)
     with pytest.raises(BadJob, match="no surface"):
         engine.geometry(cutout, ORDER, quiet)
+    engine.unload()  # the next test loads it whole
 
 
 def test_flashvdm_is_a_setting(tmp_path: Path, environ: dict[str, str], cutout: Image.Image) -> None:

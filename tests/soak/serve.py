@@ -18,9 +18,9 @@ from daemon import child, process, service_record, stall
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.engines import choose
-from daemon.notify import Systemd
 from daemon.pulse import Pulse
 from spool.logs import to_stderr
+from spool.notify import Systemd
 from spool.settings import read
 from tests.soak.clock import WallClock
 
@@ -59,7 +59,7 @@ def _work(parent: int, config: Config, post: Post, pulse: Pulse, geometry_worker
     policy.FIRST_REST = 0.5
     engine = SphereEngine()
     engine.during = partial(_misbehave, random.Random(), float(os.environ.get(MISCHIEF, "0")))
-    choose.build = lambda config, device: engine
+    choose.build = lambda config, post: engine
     process.main(parent, config, post, pulse, geometry_workers)
 
 

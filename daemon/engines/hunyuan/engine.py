@@ -12,9 +12,11 @@ from daemon.engines.base import JSON, MODEL_SHARE, Cutout, Order, Progress, Unfi
 from daemon.engines.hunyuan import code
 from daemon.engines.hunyuan.checkout import Checkout
 from daemon.engines.hunyuan.device import TorchDevice
-from daemon.engines.hunyuan.finish import finished_shape
+from daemon.engines.hunyuan.finish import finished_shape, finished_texture
+from daemon.engines.hunyuan.paint import PaintModel
 from daemon.engines.hunyuan.presets import Preset, as_json, preset
 from daemon.engines.hunyuan.shape import ShapeModel
+from daemon.engines.hunyuan.unwrap import unwrap
 from daemon.engines.hunyuan.weights import Weights
 from daemon.engines.memory import Memory
 
@@ -53,6 +55,7 @@ class HunyuanEngine:
         limits: tuple[tuple[str, int], ...] = (),
         texture: bool = True,
         flashvdm: bool = False,
+        offload: bool | None = None,
     ) -> None:
         self._remover = remover
         self._checkout = checkout
@@ -63,6 +66,7 @@ class HunyuanEngine:
         self._flashvdm = flashvdm
         self.memory = Memory(device)
         self._shape = ShapeModel(checkout, weights, device, flashvdm)
+        self._paint = PaintModel(checkout, weights, device, offload)
 
     def check(self) -> None:
         self._checkout.require(texture=self._texture)
@@ -71,6 +75,8 @@ class HunyuanEngine:
             self._remover.check()
         if "geometry" in self._stages:
             self._shape.check()
+        if "texture" in self._stages and self._texture:
+            self._paint.check()
 
     def preset(self, order: Order) -> Preset:
         """The settings of an order, within the operator's limits."""
@@ -109,7 +115,32 @@ class HunyuanEngine:
         return Unfinished(finished_shape, (points, faces, settings.faces, settings.paint is not None))
 
     def texture(self, mesh: Trimesh, cutout: Image, order: Order, progress: Progress) -> Trimesh | Unfinished:
-        return mesh
+        """Painted where the preset is; `draft` and `balanced` keep their clay."""
+        settings = self.preset(order)
+        paint = settings.paint
+        if paint is None:
+            return mesh
+        if getattr(mesh.visual, "uv", None) is None:  # its shape was made without a texture in mind
+            progress(0.0, "unwrapping")
+            mesh = unwrap(mesh)
+        self._paint.paint = paint
+        if not self._paint.loaded:
+            progress(0.0, "loading the texture model")
+        maps, views = self.memory.run(
+            self._paint,
+            lambda: self._paint.make(mesh, cutout, order.seed, paint, _share(progress)),
+            advice=ADVICE,
+        )
+        used: dict[str, JSON] = {
+            "views": views,
+            "resolution": paint.resolution,
+            "steps": paint.steps,
+            "seed": order.seed,
+            "upscaler": self._paint.upscaler,
+            "offload": self._paint.offload,
+            "texture_size": paint.texture,
+        }
+        return Unfinished(finished_texture, (mesh, maps, used))
 
     def unload(self) -> bool:
         # Both, always: `or` would leave the second loaded.

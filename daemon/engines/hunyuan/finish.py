@@ -5,12 +5,19 @@ Imports no torch: the finisher must start fast and stay small.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from trimesh import Trimesh
+from trimesh.visual.material import PBRMaterial
+from trimesh.visual.texture import TextureVisuals
 
-from daemon.engines.base import Progress
+from daemon.engines.base import JSON, Progress
 from daemon.engines.hunyuan.cleanup import tidy
+from daemon.engines.hunyuan.fill import filled
+from daemon.engines.hunyuan.maps import Maps
 from daemon.engines.hunyuan.unwrap import unwrap
 
 
@@ -33,3 +40,30 @@ def finished_shape(
         mesh = unwrap(mesh)
     progress(1.0, f"{len(mesh.faces):,} faces")
     return mesh
+
+
+def finished_texture(mesh: Trimesh, maps: Maps, used: Mapping[str, JSON], progress: Progress) -> Trimesh:
+    """The mesh with its PBR material: what no view saw is filled, the maps keep their size."""
+    progress(0.0, "filling what no view saw")
+    texture = filled(mesh, maps)
+    progress(0.8, "making the material")
+    # glTF packs roughness into green and metallic into blue.
+    surface = np.zeros((*texture.shape[:2], 3), np.uint8)
+    surface[..., 1], surface[..., 2] = texture[..., 4], texture[..., 3]
+    material = PBRMaterial(
+        name="hunyuan3d-paint",
+        baseColorTexture=Image.fromarray(np.ascontiguousarray(texture[..., :3])),
+        metallicRoughnessTexture=Image.fromarray(surface),
+        metallicFactor=1.0,
+        roughnessFactor=1.0,
+    )
+    painted = Trimesh(
+        mesh.vertices,
+        mesh.faces,
+        visual=TextureVisuals(uv=mesh.visual.uv, material=material),
+        metadata={**mesh.metadata, "painted": dict(used)},
+        process=False,
+        validate=False,
+    )
+    progress(1.0, "textured")
+    return painted

@@ -52,10 +52,13 @@ class ShapeModel:
         on_device = self._weights.size(SHAPE) * (1 if self._device.is_cuda else 2)
         return on_device + min(WORKING, 4 * on_device)
 
+    def economise(self) -> bool:
+        return False  # upstream's offloading of this pipeline does not work
+
     def check(self) -> None:
         """Compare the checkpoint with the model it is for, reading no weights. Raises `EngineUnavailable`."""
-        module = code.shape_modules(self._checkout)
         folder = require(self._weights, SHAPE)
+        module = code.shape_modules(self._checkout)
         saved = _saved_shapes(folder / "model.fp16.ckpt")
         with torch.device("meta"):
             for part in ("model", "vae", "conditioner"):

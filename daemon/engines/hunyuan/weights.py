@@ -17,14 +17,12 @@ MODEL = "tencent/Hunyuan3D-2.1"
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     SHAPE: ("config.yaml", "model.fp16.ckpt"),
+    # Its text encoder, tokenizer and feature extractor are never asked: the prompt is a learned tensor.
     PAINT: (
         "unet/config.json",
         "unet/diffusion_pytorch_model.bin",
         "vae/config.json",
         "scheduler/scheduler_config.json",
-        "text_encoder/config.json",
-        "tokenizer/vocab.json",
-        "feature_extractor/preprocessor_config.json",
     ),
     DINO: ("config.json", "preprocessor_config.json"),
 }
@@ -70,7 +68,12 @@ class Weights:
         if folder is None:
             return 0
         kinds = (".ckpt", ".bin", ".safetensors")
-        return sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in kinds)
+        unused = ("text_encoder", "image_encoder")
+        return sum(
+            path.stat().st_size
+            for path in folder.rglob("*")
+            if path.suffix in kinds and path.parent.name not in unused
+        )
 
     def _places(self, part: str) -> list[Path]:
         places = [folder / part for folder in self.folders]

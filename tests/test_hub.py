@@ -1,0 +1,206 @@
+"""Fetching Hunyuan3D-2.1's weights, from a small server on this machine that answers as the hub does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon import hub
+from daemon.errors import EngineUnavailable
+from daemon.hub import Repository
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LARGE = bytes(range(256)) * 4096
+FILES = {
+    "tencent/Hunyuan3D-2.1": {
+        "hunyuan3d-dit-v2-1/config.yaml": b"model: {}\n",
+        "hunyuan3d-dit-v2-1/model.fp16.ckpt": LARGE,
+        "hunyuan3d-paintpbr-v2-1/unet/config.json": b"{}",
+        "hunyuan3d-paintpbr-v2-1/text_encoder/model.safetensors": b"never asked for",
+        "README.md": b"nor this",
+    },
+    "facebook/dinov2-giant": {"config.json": b"{}", "pytorch_model.bin": b"nor this"},
+}
+REPOSITORIES = (
+    Repository("tencent/Hunyuan3D-2.1", COMMIT, "hunyuan3d-dit-v2-1/", ""),
+    Repository("tencent/Hunyuan3D-2.1", COMMIT, "hunyuan3d-paintpbr-v2-1/", "", skip=("text_encoder/",)),
+    Repository("facebook/dinov2-giant", COMMIT, "", "dinov2-giant", skip=("pytorch_model.bin",)),
+)
+
+
+class Hub(ThreadingHTTPServer):
+    """Answers for `FILES`; `cut` bytes into a large file it breaks off, once; `spoil` files come wrong."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.cut = 0
+        self.spoil: set[str] = set()
+        self.asked: list[tuple[str, str | None]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Hub
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def do_HEAD(self) -> None:
+        self._file(body=False)
+
+    def do_GET(self) -> None:
+        told = re.fullmatch(r"/api/models/(.+?/.+?)(?:/revision/(\w+))?", self.path.partition("?")[0])
+        if told:
+            self._info(told[1])
+        else:
+            self._file(body=True)
+
+    def _info(self, repository: str) -> None:
+        siblings = []
+        for name, content in FILES[repository].items():
+            entry: dict[str, Any] = {"rfilename": name, "size": len(content), "blobId": "0" * 40}
+            if not name.endswith((".json", ".yaml", ".md")):
+                digest = hashlib.sha256(content).hexdigest()
+                entry["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 130}
+            siblings.append(entry)
+        body = json.dumps({"id": repository, "sha": COMMIT, "siblings": siblings}).encode()
+        self._head(200, len(body), {"Content-Type": "application/json"})
+        self.wfile.write(body)
+
+    def _file(self, *, body: bool) -> None:
+        repository, _, rest = self.path.lstrip("/").partition("/resolve/")
+        _, _, name = rest.partition("/")
+        content = FILES.get(repository, {}).get(name)
+        if content is None:
+            return self._head(404, 0, {})
+        digest = hashlib.sha256(content).hexdigest()
+        if name in self.server.spoil:
+            content = content[:-1] + b"?"
+        headers = {"ETag": f'"{digest}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        wanted = self.headers.get("Range")
+        if body:
+            self.server.asked.append((name, wanted))
+        start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
+        if wanted:
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self._head(206 if wanted else 200, len(content) - start, headers)
+        if not body:
+            return None
+        if self.server.cut and len(content) > self.server.cut:
+            self.wfile.write(content[start : start + self.server.cut])
+            self.server.cut = 0
+            self.close_connection = True
+            return None
+        self.wfile.write(content[start:])
+        return None
+
+    def _head(self, status: int, length: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(length)}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    made = Hub()
+    thread = threading.Thread(target=made.serve_forever, daemon=True)
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+def pull(folder: Path, server: Hub, told: list[str] | None = None) -> Path:
+    return hub.pull(
+        folder,
+        (told if told is not None else []).append,
+        endpoint=server.url,
+        upscaler_url=f"{server.url}/nothing.pth",
+        repositories=REPOSITORIES,
+    )
+
+
+def test_what_is_needed_comes_and_is_verified(tmp_path: Path, server: Hub) -> None:
+    told: list[str] = []
+    pull(tmp_path, server, told)
+    assert (tmp_path / "hunyuan3d-dit-v2-1" / "model.fp16.ckpt").read_bytes() == LARGE
+    assert (tmp_path / "dinov2-giant" / "config.json").read_bytes() == b"{}"
+    assert not (tmp_path / "hunyuan3d-paintpbr-v2-1" / "text_encoder").exists()
+    assert not (tmp_path / "dinov2-giant" / "pytorch_model.bin").exists()
+    assert "4 files" in told[-1]
+    assert any("textures are made without it" in line for line in told)
+    states = {state.path.name: state for state in hub.inspect(tmp_path)}
+    assert states["model.fp16.ckpt"].verified
+    assert not states["RealESRGAN_x4plus.pth"].present
+    record = json.loads((tmp_path / "pulled.json").read_text())["files"]
+    assert {item["revision"] for item in record} == {COMMIT}
+
+
+def test_what_is_there_is_not_fetched_again(tmp_path: Path, server: Hub) -> None:
+    pull(tmp_path, server)
+    server.asked.clear()
+    pull(tmp_path, server)
+    assert [name for name, _ in server.asked if name] == []
+
+
+def test_a_damaged_file_is_seen_and_fetched_again(tmp_path: Path, server: Hub) -> None:
+    pull(tmp_path, server)
+    file = tmp_path / "hunyuan3d-dit-v2-1" / "model.fp16.ckpt"
+    file.write_bytes(LARGE[:-1] + b"!")
+    assert [state.verified for state in hub.inspect(tmp_path) if state.path == file] == [False]
+    pull(tmp_path, server)
+    assert file.read_bytes() == LARGE
+
+
+def test_a_fetch_that_broke_off_goes_on(tmp_path: Path, server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The client keeps whole chunks, which are ten times as large as this file.
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1 << 16)
+    server.cut = 300_000
+    pull(tmp_path, server)
+    assert (tmp_path / "hunyuan3d-dit-v2-1" / "model.fp16.ckpt").read_bytes() == LARGE
+    ranges = [wanted for name, wanted in server.asked if name.endswith(".ckpt")]
+    assert ranges[0] is None and ranges[-1] == f"bytes={300_000 // (1 << 16) * (1 << 16)}-"
+
+
+def test_wrong_content_is_refused(tmp_path: Path, server: Hub) -> None:
+    server.spoil = {"hunyuan3d-dit-v2-1/model.fp16.ckpt"}
+    with pytest.raises(EngineUnavailable, match="wrong content"):
+        pull(tmp_path, server)
+    assert not (tmp_path / "hunyuan3d-dit-v2-1" / "model.fp16.ckpt").exists()
+
+
+def test_the_disk_is_looked_at_first(tmp_path: Path, server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.hub.SLACK", 1 << 60)
+    with pytest.raises(EngineUnavailable, match="HUNYUAN_CKPT_DIR"):
+        pull(tmp_path, server)
+    assert not server.asked
+
+
+def test_offline_is_respected(tmp_path: Path, server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(EngineUnavailable, match="HF_HUB_OFFLINE"):
+        pull(tmp_path, server)
+    assert not server.asked
+
+
+def test_nothing_comes_without_the_licence(tmp_path: Path) -> None:
+    told: list[str] = []
+    with pytest.raises(hub.LicenceNotAccepted, match="--accept-license"):
+        hub.accept(tmp_path / "w", lambda: False, told.append)
+    assert "European Union" in told[0]
+    hub.accept(tmp_path / "w", lambda: True, told.append)
+    assert json.loads((tmp_path / "w" / hub.ACCEPTED).read_text())["accepted_at"]
+    hub.accept(tmp_path / "w", lambda: pytest.fail("asked twice"), told.append)
