@@ -56,7 +56,8 @@ def main() -> int:
             lifespan="off",
             http=patient(config.header_timeout),
             h11_max_incomplete_event_size=MAX_HEADERS,
-        )
+        ),
+        on_stop=app.state.feed.close,
     )
     log.info("serving on %s", listener.getsockname())
     with listener:

@@ -8,9 +8,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
-from httpd import errors, health, jobs, results, uploads
+from httpd import errors, events, health, jobs, results, uploads
 from httpd.access import Access
 from httpd.config import HttpConfig
+from httpd.feed import Feed
 from httpd.limits import Ledger
 from spool.errors import SpoolError
 from spool.spool import Spool
@@ -24,6 +25,8 @@ ROUTES = (
     Route("/api/jobs/{job_id}", jobs.status),
     Route("/api/jobs/{job_id}", jobs.delete, methods=["DELETE"]),
     Route("/api/jobs/{job_id}/status", jobs.status),
+    Route("/api/jobs/{job_id}/events", events.job_events),
+    Route("/api/events", events.events),
     Route("/api/jobs/{job_id}/generate-multiangle", jobs.generate_multiangle, methods=["POST"]),
     Route("/api/jobs/{job_id}/generate-3d", jobs.generate_3d, methods=["POST"]),
     Route("/api/jobs/{job_id}/cancel", jobs.cancel, methods=["POST"]),
@@ -64,4 +67,5 @@ def create_app(config: HttpConfig, *, require_key: bool | None = None) -> Starle
     app.state.config = config
     app.state.spool = Spool.open(config.spool)
     app.state.ledger = Ledger()
+    app.state.feed = Feed(app.state.spool)
     return app
