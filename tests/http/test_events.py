@@ -120,11 +120,12 @@ def test_all_jobs_are_told_by_every_server_and_again_to_those_who_were_away(spoo
             found = {event.told["job_id"]: event.told["stage"] for event in (next(told), next(told))}
             assert found == {job.id: "geometry", missed.id: "uploaded"}
             spool.cancel(job.id)
-            event = next(told)
-            assert (event.told["job_id"], event.told["status"]) == (job.id, "failed")
+            # A state may be told twice to whoever comes back: those of before are passed over.
+            assert (
+                next(event for event in told if event.told.get("status") == "failed").told["job_id"] == job.id
+            )
             spool.remove(job.id)
-            event = next(told)
-            assert (event.kind, event.told) == ("deleted", {"job_id": job.id})
+            assert next(event for event in told if event.kind == "deleted").told == {"job_id": job.id}
 
 
 def test_a_server_with_open_streams_stops_at_once(spool: Spool) -> None:
