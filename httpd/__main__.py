@@ -65,6 +65,7 @@ def main() -> int:
         closing,
         # As a child of the supervisor it is the supervisor's business: systemd listens to the main process only.
         Systemd(os.environ if parent is None else {}),
+        on_stop=app.state.feed.close,
     )
     log.info("serving on %s", address)
     with listener:

@@ -6,28 +6,38 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
-from httpd import errors, health, jobs, results, uploads
+from httpd import errors, events, health, jobs, results, tencent, uploads
 from httpd.access import Access
 from httpd.config import HttpConfig
+from httpd.feed import Feed
 from httpd.limits import Ledger
 from spool.errors import SpoolError
 from spool.spool import Spool
+
+GZIP = Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
+"""For long texts. Pictures are compressed already, and a model must answer ranges."""
 
 ROUTES = (
     Route("/", health.entry_points),
     Route("/health", health.health),
     Route("/api/upload", uploads.upload, methods=["POST"]),
-    Route("/api/jobs", jobs.listing),
+    Route("/api/jobs", jobs.listing, middleware=[GZIP]),
     Route("/api/jobs/metrics/gpu", health.metrics_gpu),
     Route("/api/jobs/{job_id}", jobs.status),
     Route("/api/jobs/{job_id}", jobs.delete, methods=["DELETE"]),
     Route("/api/jobs/{job_id}/status", jobs.status),
+    Route("/api/jobs/{job_id}/events", events.job_events),
+    Route("/api/events", events.events),
     Route("/api/jobs/{job_id}/generate-multiangle", jobs.generate_multiangle, methods=["POST"]),
     Route("/api/jobs/{job_id}/generate-3d", jobs.generate_3d, methods=["POST"]),
     Route("/api/jobs/{job_id}/cancel", jobs.cancel, methods=["POST"]),
     Route("/api/jobs/{job_id}/retry", jobs.retry, methods=["POST"]),
+    Route("/generate", tencent.generate, methods=["POST"]),
+    Route("/send", tencent.send, methods=["POST"]),
+    Route("/status/{uid}", tencent.status),
     Route("/api/jobs/{job_id}/thumbnail", results.thumbnail),
     Route("/api/jobs/{job_id}/result/{asset}", results.result),
 )
@@ -49,7 +59,7 @@ def create_app(config: HttpConfig, *, require_key: bool | None = None) -> Starle
         allow_origins=list(config.cors_origins),
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["*"],
-        expose_headers=["Link", "ETag", "Content-Disposition", "Retry-After"],
+        expose_headers=["Link", "ETag", "Content-Disposition", "Location", "Retry-After"],
     )
     app = Starlette(
         routes=list(ROUTES),
@@ -64,4 +74,5 @@ def create_app(config: HttpConfig, *, require_key: bool | None = None) -> Starle
     app.state.config = config
     app.state.spool = Spool.open(config.spool)
     app.state.ledger = Ledger()
+    app.state.feed = Feed(app.state.spool)
     return app

@@ -88,6 +88,13 @@ class HttpConfig(SpoolSettings):
         size,
         "Bytes a minute that one key or address may upload, per HTTP process (429).",
     )
+    max_streams: int = setting(
+        "PROTOSCALE_MAX_STREAMS",
+        "1000",
+        "streams; 0 for no limit",
+        whole(0),
+        "Event streams open at once, per HTTP process; more are refused (503).",
+    )
     header_timeout: float = setting(
         "PROTOSCALE_HEADER_TIMEOUT",
         "10",

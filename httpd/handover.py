@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,8 +27,11 @@ class Handover(QuietServer):
     each answer saying `Connection: close`, and only then lets uvicorn close what stayed silent.
     """
 
-    def __init__(self, config: uvicorn.Config, closing: Closing, systemd: Systemd) -> None:
+    def __init__(
+        self, config: uvicorn.Config, closing: Closing, systemd: Systemd, on_stop: Callable[[], None]
+    ) -> None:
         super().__init__(config)
+        self._on_stop = on_stop
         self._closing = closing
         self._systemd = systemd
 

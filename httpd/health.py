@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from starlette.requests import Request
@@ -26,6 +27,7 @@ async def health(request: Request) -> Response:
         {
             "status": "ok" if whole and accepting else "degraded",
             "supervisor": board is not None,
+            "worker_id": str(os.getpid()),
             "engine": board.engine if board else None,
             "background_model": board.background_model if board else None,
             "accepting_uploads": accepting,

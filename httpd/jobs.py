@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from httpd.access import caller_of
+from httpd.answers import applied, tagged
 from httpd.limits import check_queue
 from httpd.state import config_of, spool_of
 from spool import layout
@@ -25,7 +26,7 @@ LARGEST_PAGE = 500
 async def status(request: Request) -> Response:
     """200 with the status object."""
     # A dozen small system calls: handing them to a thread would cost more than they do.
-    return JSONResponse(look(spool_of(request), request.path_params["job_id"]))
+    return tagged(request, look(spool_of(request), request.path_params["job_id"]))
 
 
 async def generate_multiangle(request: Request) -> Response:
@@ -67,7 +68,7 @@ async def _ask(request: Request, change: Callable[[Spool, str], Found]) -> Respo
         change(spool, job_id)
         return look(spool, job_id)
 
-    return JSONResponse(await run_in_threadpool(work), 202)
+    return JSONResponse(await run_in_threadpool(work), 202, applied(request))
 
 
 async def delete(request: Request) -> Response:
@@ -89,7 +90,7 @@ async def listing(request: Request) -> Response:
     if len(found) == limit:
         following = request.url.include_query_params(limit=limit, before=found[-1].job.id)
         headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
-    return JSONResponse([summary(one) for one in found], headers=headers)
+    return tagged(request, [summary(one) for one in found], headers)
 
 
 def _page(request: Request) -> tuple[int, str | None]:

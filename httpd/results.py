@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from httpd.answers import is_known
 from httpd.state import config_of, spool_of
 from httpd.thumbnail import draw
 from spool import layout
@@ -69,24 +70,23 @@ async def result(request: Request) -> Response:
     if asset == layout.MODEL_GLB and told["status"] != COMPLETED:
         file.close()
         raise HTTPException(404, _why_not(told["status"], told["error"], asset))
-    name = (
-        f"{Path(told['name']).stem or 'model'}-{asset}"
-        if asset != layout.MODEL_GLB
-        else _model_name(told["name"])
-    )
-    response = OpenFileResponse(
-        file,
-        TYPES[Path(asset).suffix],
-        {"Content-Disposition": disposition(name), "X-Content-Type-Options": "nosniff"},
-    )
+    response = _file_response(file, asset, told["name"])
     if is_known(request, response.headers["etag"]):
         file.close()
         return Response(status_code=304, headers={"etag": response.headers["etag"]})
     return response
 
 
-def _model_name(name: str) -> str:
-    return f"{Path(name).stem or 'model'}.glb"
+def model_response(file: BinaryIO, name: str) -> Response:
+    """200 with an open model; the file is called after the photo."""
+    return _file_response(file, layout.MODEL_GLB, name)
+
+
+def _file_response(file: BinaryIO, asset: str, photo: str) -> OpenFileResponse:
+    stem = Path(photo).stem or "model"
+    name = f"{stem}.glb" if asset == layout.MODEL_GLB else f"{stem}-{asset}"
+    headers = {"Content-Disposition": disposition(name), "X-Content-Type-Options": "nosniff"}
+    return OpenFileResponse(file, TYPES[Path(asset).suffix], headers)
 
 
 def _why_not(status: str, error: str | None, asset: str) -> str:
@@ -126,9 +126,3 @@ def _picture_of(spool: Spool, job_id: str) -> BinaryIO:
         except FileNotFoundError:
             continue
     raise HTTPException(404, "this job has no picture")
-
-
-def is_known(request: Request, etag: str) -> bool:
-    """Whether the client has this version already (If-None-Match, RFC 9110)."""
-    known = request.headers.get("if-none-match", "")
-    return known.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]

@@ -1,10 +1,11 @@
-"""What every route needs: the spool, the settings, and this minute's uploads."""
+"""What every route needs: the spool, the settings, this minute's uploads, the open streams."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 
 from httpd.config import HttpConfig
+from httpd.feed import Feed
 from httpd.limits import Ledger
 from spool.spool import Spool
 
@@ -25,3 +26,9 @@ def ledger_of(request: Request) -> Ledger:
     """What callers uploaded in the last minute, as far as this process saw it."""
     ledger: Ledger = request.app.state.ledger
     return ledger
+
+
+def feed_of(request: Request) -> Feed:
+    """The spool's changes, for streams."""
+    feed: Feed = request.app.state.feed
+    return feed
