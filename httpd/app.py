@@ -8,13 +8,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
-from httpd import errors, health, jobs, results, uploads
+from httpd import errors, health, jobs, page, results, uploads
 from httpd.config import HttpConfig
 from spool.errors import SpoolError
 from spool.spool import Spool
 
 ROUTES = (
-    Route("/", health.entry_points),
+    Route("/", page.home),
+    Route("/page/{file:path}", page.file),
     Route("/health", health.health),
     Route("/api/upload", uploads.upload, methods=["POST"]),
     Route("/api/jobs", jobs.listing),
@@ -27,6 +28,7 @@ ROUTES = (
     Route("/api/jobs/{job_id}/cancel", jobs.cancel, methods=["POST"]),
     Route("/api/jobs/{job_id}/retry", jobs.retry, methods=["POST"]),
     Route("/api/jobs/{job_id}/thumbnail", results.thumbnail),
+    Route("/api/jobs/{job_id}/photo", results.photo),
     Route("/api/jobs/{job_id}/result/{asset}", results.result),
 )
 

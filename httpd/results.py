@@ -22,6 +22,7 @@ from spool.view import COMPLETED, look
 TYPES = {".glb": "model/gltf-binary", ".png": "image/png", ".json": "application/json", ".log": "text/plain"}
 ASSETS = (*layout.PRODUCTS, layout.LOG)
 THUMBNAIL = 256
+PHOTO = 1024
 MAX_PIXELS = 40_000_000
 _decoding = anyio.CapacityLimiter(2)
 """A large photo takes 150 MB to decode, so few are decoded at once however many people ask."""
@@ -97,30 +98,40 @@ def disposition(name: str) -> str:
 
 async def thumbnail(request: Request) -> Response:
     """200 with a PNG of at most 256 x 256 pixels: the model's front, else the cut-out, else the photo."""
+    return await _small(request, (layout.VIEWS[0], layout.CUTOUT_PNG), THUMBNAIL)
+
+
+async def photo(request: Request) -> Response:
+    """200 with the photo as a PNG of at most 1024 x 1024 pixels, upright and without its metadata."""
+    return await _small(request, (), PHOTO)
+
+
+async def _small(request: Request, products: tuple[str, ...], side: int) -> Response:
     spool, job_id = spool_of(request), request.path_params["job_id"]
-    content = await anyio.to_thread.run_sync(_thumbnail, spool, job_id, limiter=_decoding)
+    content = await anyio.to_thread.run_sync(_draw, spool, job_id, products, side, limiter=_decoding)
     return Response(content, media_type="image/png", headers={"Cache-Control": "no-cache"})
 
 
-def _thumbnail(spool: Spool, job_id: str) -> bytes:
+def _draw(spool: Spool, job_id: str, products: tuple[str, ...], side: int) -> bytes:
     # Pillow is imported by the first thumbnail, not by the server: most requests need none of it.
     from PIL import Image, ImageOps
 
-    for name in (layout.VIEWS[0], layout.CUTOUT_PNG, spool.find(job_id).job.request.input):
+    for name in (*products, spool.find(job_id).job.request.input):
         try:
             with spool.open_file(job_id, name) as file, Image.open(file) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise HTTPException(422, f"the picture is too large for a thumbnail ({image.size})")
-                image.draft("RGB", (THUMBNAIL * 2, THUMBNAIL * 2))
+                image.draft("RGB", (side * 2, side * 2))
                 small = ImageOps.exif_transpose(image)
                 if small.mode not in ("RGB", "RGBA"):
                     small = small.convert("RGBA")
-                small.thumbnail((THUMBNAIL, THUMBNAIL))
+                small.thumbnail((side, side))
         except FileNotFoundError:
             continue
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             raise HTTPException(422, "this picture cannot be decoded, so there is no thumbnail") from None
         buffer = io.BytesIO()
+        small.info.clear()  # where and when a photo was taken is nobody's business
         small.save(buffer, "PNG")
         return buffer.getvalue()
     raise HTTPException(404, "this job has no picture")
