@@ -83,16 +83,17 @@ export class JobView {
   }
 
   #pictures(job) {
-    this.#strip.photo.show(api.photo(job.job_id));
+    const wanted = job.has_views && words.isOver(job);
+    $("strip").hidden = !wanted;
+    if (wanted) this.#strip.photo.show(api.photo(job.job_id));
     this.#strip.views.forEach((picture, number) => {
-      const wanted = job.has_views && words.isOver(job);
       if (wanted) picture.show(api.product(job.job_id, `view_${number}.png`));
       else picture.clear();
     });
   }
 
   #made(job) {
-    $("made-by").hidden = !job.engine;
+    $("made-by").hidden = !(job.engine && job.has_views && words.isOver(job));
     if (job.engine) $("made-by").textContent = words.madeBy(job.engine);
     $("notes").replaceChildren(...job.notes.map((note) => element("li", note)));
   }

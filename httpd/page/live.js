@@ -7,7 +7,8 @@ export const EVENTS = "api/events";
 const EVERY = 1000;
 const SLOWLY = 10000; // beside events: the devices' figures, and what an event lost
 const CLOSEST = 300; // a job reports five times a second; people read more slowly
-const NAMES = ["message", "status", "job", "update", "progress", "created", "deleted", "done", "failed"];
+const REFUSED = 30000; // too many streams are open: ask again this much later
+const NAMES = ["job", "deleted"];
 
 export class Watch {
   #look;
@@ -17,6 +18,7 @@ export class Watch {
   #looking = false;
   #again = false;
   #offered = null;
+  #notBefore = 0;
 
   // `look` is async, reads the API and shows what it says; it never throws.
   constructor(look) {
@@ -66,7 +68,7 @@ export class Watch {
 
   async #listen() {
     // EventSource cannot send a key.
-    if (this.#source || hasKey() || document.hidden) return;
+    if (this.#source || hasKey() || document.hidden || Date.now() < this.#notBefore) return;
     try {
       this.#offered ??= (await routes()).has(`/${EVENTS}`);
     } catch {
@@ -77,8 +79,11 @@ export class Watch {
     this.#source = source;
     source.onopen = () => this.#changed();
     source.onerror = () => {
-      // It tries again by itself, unless the server refused; then the next look does. Meanwhile: polling.
-      if (source.readyState === EventSource.CLOSED && this.#source === source) this.#source = null;
+      // It tries again by itself, unless the server refused. Meanwhile: polling.
+      if (source.readyState === EventSource.CLOSED && this.#source === source) {
+        this.#source = null;
+        this.#notBefore = Date.now() + REFUSED;
+      }
       this.#next();
     };
     for (const name of NAMES) source.addEventListener(name, () => this.#changed());

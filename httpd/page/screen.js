@@ -35,21 +35,20 @@ export class Screen {
     const file = glb(job);
     const wanted = `${job.job_id} ${file ?? job.stage} ${isOver(job)}`;
     if (wanted === this.#shown) return;
-    const sameJob = this.#shown?.startsWith(job.job_id);
+    if (!this.#shown?.startsWith(job.job_id)) this.#viewer?.clear();
     this.#shown = wanted;
-    if (!sameJob) this.#viewer?.clear();
-    if (file && (await this.#start()) && (await this.#draw(job, file, wanted, sameJob))) return;
+    if (file && (await this.#start()) && (await this.#draw(job, file, wanted))) return;
     if (this.#shown === wanted) this.#showStill(job, file);
   }
 
   // Draw the model; false where it could not be.
-  async #draw(job, file, wanted, keepView) {
+  async #draw(job, file, wanted) {
     let made;
     try {
       made = await api.address(api.product(job.job_id, file));
       // The canvas has to have a size before the model is fitted into it.
       this.#reveal(true);
-      const triangles = await this.#viewer.load(made.url, { keepView });
+      const triangles = await this.#viewer.load(made.url);
       if (this.#shown !== wanted) return true;
       if (triangles !== null) {
         $("canvas").setAttribute("aria-label", `3D model of ${job.name}, ${Math.round(triangles)} triangles`);

@@ -21,6 +21,8 @@ import {
 const FIELD = 32; // degrees, upright
 const START = { azimuth: 28, height: 14 }; // degrees: enough to the side to see that it is a body
 export const SIDES = { front: 0, right: 90, back: 180, left: 270 }; // as the four views are taken
+const CLOSE = 0.84; // of the distance at which even the box's corners fit
+const LIGHT = 0.75; // the photo's own light is in the texture already
 const TURN = Math.PI / 24;
 const ZOOM = 1.15;
 const DENSEST = 2; // device pixels per pixel; more costs a phone's battery and shows nothing
@@ -45,6 +47,7 @@ export class Viewer {
     this.#renderer.setPixelRatio(Math.min(devicePixelRatio, DENSEST));
     const light = new PMREMGenerator(this.#renderer);
     this.#scene.environment = light.fromScene(new RoomEnvironment(), 0.04).texture;
+    this.#scene.environmentIntensity = LIGHT;
     light.dispose();
     // Filled faces lie a little deeper, so that the wires on them are seen.
     Object.assign(this.#clay, { polygonOffset: true, polygonOffsetFactor: 1, polygonOffsetUnits: 1 });
@@ -58,13 +61,15 @@ export class Viewer {
   }
 
   // Show the GLB at `url`; resolves with the number of triangles, or null where another was asked for meanwhile.
-  async load(url, { keepView = false } = {}) {
+  // Where a model is shown already (the bare mesh, say), the view stays as it was turned.
+  async load(url) {
     const turn = ++this.#loading;
     const { scene } = await new GLTFLoader().loadAsync(url);
     if (turn !== this.#loading) {
       dispose(scene);
       return null;
     }
+    const isFirst = !this.#model;
     this.#remove();
     this.#model = scene;
     let triangles = 0;
@@ -81,7 +86,7 @@ export class Viewer {
     this.#scene.add(scene);
     new Box3().setFromObject(scene).getBoundingSphere(this.#sphere);
     this.shade(this.#shading);
-    if (!keepView) this.reset();
+    if (isFirst) this.reset();
     return triangles;
   }
 
@@ -113,7 +118,7 @@ export class Viewer {
 
   #stand(azimuth, height) {
     const narrow = Math.min(1, this.#camera.aspect);
-    const distance = (this.#sphere.radius * 1.08) / Math.sin((FIELD * Math.PI) / 360) / narrow;
+    const distance = (this.#sphere.radius * CLOSE) / Math.sin((FIELD * Math.PI) / 360) / narrow;
     const radians = Math.PI / 180;
     this.#camera.near = this.#sphere.radius / 50;
     this.#camera.far = this.#sphere.radius * 100;
