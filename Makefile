@@ -23,14 +23,19 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-setup: $(VENV)/.installed build/u2net/.pulled
+setup: $(VENV)/.installed build/u2net/.pulled httpd/page/three/VERSION
 
 # The stamp is made again only when what is to be installed changed.
-$(VENV)/.installed: setup.cfg pyproject.toml
+$(VENV)/.installed: setup.cfg setup.py pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing ProtoScale and what it needs into $(VENV) (about a minute the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@
+
+# The page's 3D viewer; without a network the page works without it, and the next `make` tries again.
+httpd/page/three/VERSION: $(VENV)/.installed httpd/viewer.py
+	@$(BIN)/python -m httpd.viewer --optional
+	@! test -e $@ || touch $@
 
 build/u2net/.pulled: $(VENV)/.installed
 	@mkdir -p build/u2net
@@ -63,4 +68,4 @@ build/gltf-validator/.installed: Makefile
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build httpd/page/three *.egg-info

@@ -22,6 +22,8 @@ from spool.errors import SpoolError
 
 OPEN_PATHS = ("/", "/health", "/ready", "/docs", "/openapi.json")
 """What answers without a key: that the service is there, and how it is spoken to. Nothing of any job."""
+PAGE = "/page/"
+"""The files of the web page. They hold no job; the page asks its reader for the key."""
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -95,7 +97,7 @@ class Access:
     def _refusal_by_key(self, scope: Scope, headers: Headers) -> ASGIApp | None:
         token = headers.get("x-api-key") or _bearer(headers.get("authorization", ""))
         key = keys.check(self._config.spool, token) if token else None
-        open_to_all = scope["path"] in OPEN_PATHS
+        open_to_all = scope["path"] in OPEN_PATHS or scope["path"].startswith(PAGE)
         if key is None and (token or self._require_key) and not open_to_all:
             return answer(
                 401,

@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
-from httpd import errors, events, health, jobs, results, tencent, uploads
+from httpd import errors, events, health, jobs, page, results, tencent, uploads
 from httpd.access import Access
 from httpd.config import HttpConfig
 from httpd.feed import Feed
@@ -21,7 +21,8 @@ GZIP = Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
 """For long texts. Pictures are compressed already, and a model must answer ranges."""
 
 ROUTES = (
-    Route("/", health.entry_points),
+    Route("/", page.home),
+    Route("/page/{file:path}", page.file),
     Route("/health", health.health),
     Route("/api/upload", uploads.upload, methods=["POST"]),
     Route("/api/jobs", jobs.listing, middleware=[GZIP]),
@@ -39,6 +40,7 @@ ROUTES = (
     Route("/send", tencent.send, methods=["POST"]),
     Route("/status/{uid}", tencent.status),
     Route("/api/jobs/{job_id}/thumbnail", results.thumbnail),
+    Route("/api/jobs/{job_id}/photo", results.photo),
     Route("/api/jobs/{job_id}/result/{asset}", results.result),
 )
 

@@ -25,6 +25,7 @@ from spool.view import COMPLETED, look
 TYPES = {".glb": "model/gltf-binary", ".png": "image/png", ".json": "application/json", ".log": "text/plain"}
 ASSETS = (*layout.PRODUCTS, layout.LOG)
 THUMBNAIL = 256
+PHOTO = 1024
 _decoding = anyio.CapacityLimiter(2)
 """A large photo takes 150 MB to decode, so few are decoded at once however many people ask."""
 
@@ -103,24 +104,33 @@ def disposition(name: str) -> str:
 
 async def thumbnail(request: Request) -> Response:
     """200 with a PNG of at most 256 x 256 pixels: the model's front, else the cut-out, else the photo."""
+    return await _small(request, (layout.VIEWS[0], layout.CUTOUT_PNG), THUMBNAIL)
+
+
+async def photo(request: Request) -> Response:
+    """200 with the photo as a PNG of at most 1024 x 1024 pixels, upright and without its metadata."""
+    return await _small(request, (), PHOTO)
+
+
+async def _small(request: Request, products: tuple[str, ...], side: int) -> Response:
     spool, job_id = spool_of(request), request.path_params["job_id"]
-    with _picture_of(spool, job_id) as file:
+    with _picture_of(spool, job_id, products) as file:
         # What it is made of says whether it changed, so a page of thumbnails is drawn once.
         kept = os.fstat(file.fileno())
-        etag = f'"{kept.st_ino:x}-{kept.st_mtime_ns:x}-{THUMBNAIL}"'
+        etag = f'"{kept.st_ino:x}-{kept.st_mtime_ns:x}-{side}"'
         headers = {"Cache-Control": "no-cache", "ETag": etag, "X-Content-Type-Options": "nosniff"}
         if is_known(request, etag):
             return Response(status_code=304, headers=headers)
-        drawing = partial(draw, file, THUMBNAIL, config_of(request).max_pixels)
+        drawing = partial(draw, file, side, config_of(request).max_pixels)
         try:
             content = await anyio.to_thread.run_sync(drawing, limiter=_decoding)
         except OverLimits as error:
-            raise HTTPException(422, f"there is no thumbnail of this picture: {error}") from None
+            raise HTTPException(422, f"there is no small picture of this one: {error}") from None
     return Response(content, media_type="image/png", headers=headers)
 
 
-def _picture_of(spool: Spool, job_id: str) -> BinaryIO:
-    for name in (layout.VIEWS[0], layout.CUTOUT_PNG, spool.find(job_id).job.request.input):
+def _picture_of(spool: Spool, job_id: str, products: tuple[str, ...]) -> BinaryIO:
+    for name in (*products, spool.find(job_id).job.request.input):
         try:
             return spool.open_file(job_id, name)
         except FileNotFoundError:
