@@ -49,6 +49,7 @@ class Handover(QuietServer):
         """Stop accepting, answer what was accepted, end."""
         self._systemd.tell("STOPPING=1", "STATUS=answering open requests")
         self._closing.now = True
+        self._on_stop()  # streams have no end of their own: each stop would wait out the whole drain
         # Not server.close() yet: asyncio drops a connection that it accepted in the same turn of its loop.
         for listener in sockets or []:
             asyncio.get_running_loop().remove_reader(listener)
