@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 IMAGE ?= examples/coffee.png
 export U2NET_HOME ?= $(CURDIR)/build/u2net
 
-.PHONY: demo test check format clean bench setup install-systemd uninstall-systemd test-systemd
+.PHONY: demo test check format clean bench setup install-systemd uninstall-systemd test-systemd crash crash-ext4 kill faults mutate fuzz
 
 demo: setup
 	@$(BIN)/python examples/demo.py "$(IMAGE)"
@@ -66,6 +66,26 @@ build/gltf-validator/.installed: Makefile
 		npm install --silent --no-audit --no-fund --prefix build/gltf-validator gltf-validator@2.0.0-dev.3.10 || true; \
 	fi
 	@touch $@
+
+# What docs/reliability.md tells of, at length; `make test` runs the quick form of each. Figures in the last line.
+crash: setup
+	$(BIN)/python -m tests.crash.explore --full
+	$(BIN)/python -m tests.crash.trace --full
+
+crash-ext4: setup   # as root: it mounts a file
+	$(BIN)/python -m tests.crash.ext4 --full
+
+kill: setup
+	$(BIN)/python -m tests.crash.kill --full
+
+faults: setup
+	$(BIN)/python -m tests.crash.faults --full
+
+mutate: setup
+	$(BIN)/python -m tests.crash.mutate
+
+fuzz: setup
+	$(BIN)/python -m tests.fuzz.run --full
 
 clean:
 	rm -rf $(VENV) build httpd/page/three *.egg-info

@@ -26,8 +26,9 @@ from tests.crash.shim import CHANGES, Call, Shim
 
 RANDOM_LIVES = 24
 SAMPLES = 24
+QUICK = 1
+"""States at each moment in the quick form."""
 ENOUGH = 5
-QUICK = 3
 """A life is given up after so many violations: they are all of one kind by then."""
 
 

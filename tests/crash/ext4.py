@@ -31,7 +31,7 @@ BLOCK = 4096
 CANNOT = 77
 """The exit code of tests that are skipped (automake's)."""
 RANDOM_LIVES = 6
-QUICK_CUTS = 24
+QUICK_CUTS = 8
 
 
 @dataclass

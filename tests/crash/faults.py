@@ -50,7 +50,7 @@ KINDS: dict[str, tuple[int, ...]] = {
 NAMES = {**{number: errno.errorcode[number] for number in (*_FULL, *_POOR, *_OTHER)}, SHORT: "short write"}
 ASKED = ("submit", "upload", "release", "cancel", "retry", "remove", "attempt")
 SERVICE = ("step", "look", "recover", "open", "tend")
-QUICK = 300
+QUICK = 150
 
 
 @dataclass(frozen=True)

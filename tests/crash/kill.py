@@ -18,7 +18,7 @@ from tests.crash.lives import LIVES
 from tests.crash.recovery import Recovery, fast_folder, judged, ready
 from tests.crash.scenes import SCENES, Scene, a_life
 
-QUICK_STRIDE = 31
+QUICK_STRIDE = 47
 """The quick form dies at every so many-th moment; the long one at each."""
 
 
