@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from daemon import joblog, service_record
 from daemon.child import Crew
@@ -15,7 +17,13 @@ from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.inquest import BENCH, Ending, Inquest
 from daemon.process import EX_CONFIG, EX_IOERR, EX_SOFTWARE
 from daemon.service_record import Death, ServiceRecord
+from daemon.status_board import board
+from httpd.app import create_app
+from httpd.config import HttpConfig
+from spool import lock
+from spool.board import Board
 from spool.job import Job
+from spool.settings import read
 from spool.spool import Spool
 from spool.status import Status, read_attempts
 from spool.trouble import POISON, SPARES, Trouble
@@ -253,3 +261,29 @@ def test_a_record_knows_the_death_before() -> None:
     assert record.died(Death("a", "texture")) is None
     assert record.died(Death("a", "texture")) is None
     assert record.died(Death("b", "texture")) == Death("a", "texture")
+
+
+def test_an_outage_is_told_on_the_board_and_by_health(bench: Bench) -> None:
+    def told() -> Board:
+        now = board(bench.spool, bench.settings, "hunyuan", "2026-01-01", bench.crews, False)
+        now.write(bench.spool.root)
+        return now
+
+    web = TestClient(
+        create_app(read(HttpConfig, {"PROTOSCALE_SPOOL": str(bench.spool.root), "PROTOSCALE_RESERVE": "1"})),
+        base_url="http://localhost",
+    )
+    held = lock.take(bench.spool.root)
+    try:
+        assert {slot.state for slot in told().workers} == {"restarting"}
+        assert web.get("/health").json()["status"] == "ok"
+        for job in (bench.job(), bench.job()):
+            bench.begin(job.id)
+            bench.die()
+        assert {slot.state for slot in told().workers} == {"out of service"}
+        health = web.get("/health").json()
+        assert health["status"] == "degraded"
+        assert any("cuda:1 is out of service for 30 s" in note for note in health["notes"])
+        assert {device["state"] for device in health["devices"]} == {"out of service"}
+    finally:
+        os.close(held)

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import random
 import signal
+import tempfile
 import time
 from contextlib import suppress
 from functools import partial
@@ -44,14 +45,30 @@ def main() -> int:
     WallClock(Path(os.environ[CLOCK])).install()
     process.spawn = _spawn
     if os.environ.get(FORK):
-        import daemon.worker  # noqa: F401
-        import tests.support  # noqa: F401
-
+        _warm_up()
         process.spawn = _fork
     service_record.FIRST_PAUSE = 0.5
     child.LONGEST_PAUSE = 2.0
     stall.IDLE_GRACE = 10.0
     return Supervisor(config, Systemd({}), with_http=False).run()
+
+
+def _warm_up() -> None:
+    """Do one job on a spool of its own: what libraries import at first use is there before the first fork."""
+    from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES
+    from daemon.worker import Worker
+    from spool.spool import Spool
+    from tests.support import SphereEngine, config, submit
+
+    with tempfile.TemporaryDirectory() as folder:
+        post = Post("all-cpu", "cpu", (*TEXTURE_STAGES, *GEOMETRY_STAGES))
+        spool = Spool.open(Path(folder))
+        spool.enlist(post.name)
+        submit(spool, views=False, quality="draft")
+        worker = Worker(spool, config(spool.root), post, SphereEngine(), Pulse())
+        while worker.step():
+            pass
+        worker.wake.close()
 
 
 def _spawn(config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> BaseProcess:
