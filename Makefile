@@ -1,18 +1,26 @@
 # make demo [IMAGE=photo.jpg]   a photo goes in, a textured model comes out
 # make test                     what CI runs
+# make soak, make orphans       the long forms of the reliability tests (docs/reliability.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 IMAGE ?= examples/coffee.png
 export U2NET_HOME ?= $(CURDIR)/build/u2net
 
-.PHONY: demo test check format clean bench setup install-systemd uninstall-systemd test-systemd crash crash-ext4 kill faults mutate fuzz
+.PHONY: demo test check format clean bench setup install-systemd uninstall-systemd test-systemd crash crash-ext4 kill faults mutate fuzz soak orphans
 
 demo: setup
 	@$(BIN)/python examples/demo.py "$(IMAGE)"
 
 test: setup build/hunyuan/.installed build/gltf-validator/.installed
 	@$(BIN)/python -m pytest -q
+
+# The long forms of what tests/test_soak.py does in a minute; each prints one line of figures.
+soak: setup
+	@nice $(BIN)/python -m tests.soak.run --jobs 10000 --fork
+
+orphans: setup
+	@nice $(BIN)/python -m tests.soak.orphans --times 500
 
 check: setup
 	$(BIN)/ruff format --check .

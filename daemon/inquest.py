@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 
 from daemon import disk, joblog, policy
@@ -51,8 +51,12 @@ class Ending:
 
     @property
     def is_nobodys_fault(self) -> bool:
-        """Whether no job is charged: we stopped it, the disk failed it, or its engine cannot load here."""
-        return (self.stopping and self.aborted is not None) or self.code in (0, EX_CONFIG, EX_IOERR)
+        """Whether no job is charged: we stopped it, the disk failed it, or its engine cannot load here.
+
+        Exit code 0 is not among them: a worker ends by itself between jobs only, so with one in its hands
+        something in that job ended it.
+        """
+        return (self.stopping and self.aborted is not None) or self.code in (EX_CONFIG, EX_IOERR)
 
 
 class Inquest:
@@ -61,7 +65,7 @@ class Inquest:
     def __init__(self, attempts: int, crews: Sequence[Crew]) -> None:
         self._attempts = attempts
         self._crews = crews
-        self._open: dict[str, tuple[str, Mapping[str, Verdict]]] = {}
+        self._open: dict[str, tuple[str, MutableMapping[str, Verdict]]] = {}
 
     def hold(self, spool: Spool, crew: Crew, ending: Ending) -> None:
         """A worker died: judge, and put its jobs back."""
@@ -109,7 +113,7 @@ class Inquest:
 
 
 def put_back(
-    spool: Spool, worker: str, attempts: int, how: str, verdicts: Mapping[str, Verdict] | None = None
+    spool: Spool, worker: str, attempts: int, how: str, verdicts: MutableMapping[str, Verdict] | None = None
 ) -> None:
     """Move what a worker held to where it belongs now. Raises OSError; may be repeated."""
     spool.enlist(worker)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -140,22 +140,26 @@ class Spool:
         reason: str,
         *,
         refund: bool = False,
-        verdicts: Mapping[str, Verdict] | None = None,
+        verdicts: MutableMapping[str, Verdict] | None = None,
     ) -> list[tuple[str, str]]:
         """Put what a dead worker held back to where it belongs; past the attempts, to `failed/`.
 
         `reason` says for people how the worker ended. `verdicts` says, by job id, whose fault it was; what it
-        does not name is counted or, with `refund`, given back. Returns (job id, folder) pairs.
+        does not name is counted or, with `refund`, given back. A verdict is taken out once it is written down, so
+        that calling again after an OSError charges nobody twice. Returns (job id, folder) pairs.
         """
-        usual = Verdict(Charge.REFUNDED if refund else Charge.COUNTED)
+        verdicts = {} if verdicts is None else verdicts
+        if refund:
+            verdicts = {job_id: Verdict(Charge.REFUNDED) for job_id in self.waiting(f"{RUNNING}/{worker}")}
         recovered = []
         for path in sorted((self.root / RUNNING / worker).iterdir()):
             if is_job_id(path.name) and path.is_dir():
-                verdict = (verdicts or {}).get(path.name, usual)
-                recovered.append((path.name, self._recover_one(path, attempts_allowed, reason, verdict)))
+                recovered.append((path.name, self._recover_one(path, attempts_allowed, reason, verdicts)))
         return recovered
 
-    def _recover_one(self, path: Path, attempts_allowed: int, reason: str, verdict: Verdict) -> str:
+    def _recover_one(
+        self, path: Path, attempts_allowed: int, reason: str, verdicts: MutableMapping[str, Verdict]
+    ) -> str:
         try:
             job = Job.read(path)
         except (InvalidRequest, FileNotFoundError) as error:
@@ -164,7 +168,8 @@ class Spool:
         stage = STAGE_OF_FOLDER.get(job.next_folder())
         if stage is None:
             return self.advance(job)  # it was finished: only the move was missing
-        trouble = _charge(path, stage.name, verdict)
+        trouble = _charge(path, stage.name, verdicts.get(path.name, Verdict(Charge.COUNTED)))
+        verdicts.pop(path.name, None)
         if job.cancelled:
             self.fail(path, "cancelled")
         elif trouble.killed >= POISON:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from daemon import joblog, service_record
 from daemon.child import Crew
@@ -15,7 +18,13 @@ from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.inquest import BENCH, Ending, Inquest
 from daemon.process import EX_CONFIG, EX_IOERR, EX_SOFTWARE
 from daemon.service_record import Death, ServiceRecord
+from daemon.status_board import board
+from httpd.app import create_app
+from httpd.config import HttpConfig
+from spool import lock
+from spool.board import Board
 from spool.job import Job
+from spool.settings import read
 from spool.spool import Spool
 from spool.status import Status, read_attempts
 from spool.trouble import POISON, SPARES, Trouble
@@ -71,21 +80,21 @@ def bench(tmp_path: Path) -> Bench:
 
 
 @pytest.mark.parametrize(
-    "ending", [KILLED, Ending(EX_SOFTWARE), Ending(-signal.SIGABRT, "no progress for 300 s")]
+    "ending", [KILLED, Ending(EX_SOFTWARE), Ending(0), Ending(-signal.SIGABRT, "no progress for 300 s")]
 )
 def test_a_job_that_takes_two_workers_down_is_poison(bench: Bench, ending: Ending) -> None:
-    job = bench.job()
+    job, began = bench.job(), time.monotonic()
     bench.begin(job.id)
     bench.die(ending)
     assert bench.spool.find(job.id).folder == "geometry"
     assert bench.attempts(job.id) == 1
-    assert 0 < bench.spool.rest_left("geometry", job.id) <= 2
+    assert Trouble.read(job.path).until > began
     bench.begin(job.id)
     bench.die(ending)
     told = look(bench.spool, job.id)
     assert told["status"] == "failed"
     assert "poison" in told["error"] and ending.how in told["error"] and "retry" in told["error"]
-    assert not bench.record.is_out  # one job, however often, says nothing about the device
+    assert bench.record.outages == 0  # one job, however often, says nothing about the device
     bench.spool.retry(job.id)
     assert Trouble.read(bench.spool.find(job.id).job.path) == Trouble()
 
@@ -96,14 +105,14 @@ def test_two_different_jobs_in_a_row_take_the_device_out_of_service(bench: Bench
     bench.die()
     bench.begin(second.id)
     bench.die()
-    assert bench.record.is_out and bench.record.pause == service_record.FIRST_PAUSE
+    assert bench.record.outages == 1 and bench.record.pause == service_record.FIRST_PAUSE
     assert bench.crews[0].due == bench.crews[1].due == bench.record.due
     for job in (first, second):
         assert bench.spool.find(job.id).folder == "geometry"
         assert bench.attempts(job.id) == 0
         trouble = Trouble.read(job.path)
         assert (trouble.killed, trouble.spared) == (0, 1)
-        assert trouble.rest_left > service_record.FIRST_PAUSE  # other jobs try the device first
+        assert trouble.until > bench.record.due  # other jobs try the device first
     assert "cuda:1 is out of service" in bench.record.notice()
     assert bench.spool.waiting(f"running/{BENCH}") == []
 
@@ -128,7 +137,7 @@ def test_a_success_between_two_deaths_clears_the_device(bench: Bench) -> None:
     bench.finish_something()
     bench.begin(second.id)
     bench.die()
-    assert not bench.record.is_out
+    assert bench.record.outages == 0
     assert [Trouble.read(job.path).killed for job in (first, second)] == [1, 1]
 
 
@@ -228,6 +237,24 @@ def test_a_full_disk_delays_the_putting_back_and_keeps_the_post_empty(
     assert Trouble.read(job.path).killed == 1
 
 
+def test_a_job_is_charged_once_though_putting_it_back_takes_two_tries(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = bench.job()
+    bench.begin(job.id)
+    with monkeypatch.context() as patch:
+
+        def full(*_: object) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        patch.setattr(Spool, "advance", full)
+        bench.die()
+        bench.inquest.settle(bench.spool)
+    bench.inquest.settle(bench.spool)
+    assert bench.spool.find(job.id).folder == "geometry"
+    assert (bench.attempts(job.id), Trouble.read(job.path).killed) == (1, 1)
+
+
 def test_a_damaged_record_is_worth_one_death(bench: Bench) -> None:
     job = bench.job()
     (job.path / "trouble.json").write_text("{")
@@ -253,3 +280,31 @@ def test_a_record_knows_the_death_before() -> None:
     assert record.died(Death("a", "texture")) is None
     assert record.died(Death("a", "texture")) is None
     assert record.died(Death("b", "texture")) == Death("a", "texture")
+
+
+def test_an_outage_is_told_on_the_board_and_by_health(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_record, "FIRST_PAUSE", 1200.0)
+
+    def told() -> Board:
+        now = board(bench.spool, bench.settings, "hunyuan", "2026-01-01", bench.crews, False)
+        now.write(bench.spool.root)
+        return now
+
+    web = TestClient(
+        create_app(read(HttpConfig, {"PROTOSCALE_SPOOL": str(bench.spool.root), "PROTOSCALE_RESERVE": "1"})),
+        base_url="http://localhost",
+    )
+    held = lock.take(bench.spool.root)
+    try:
+        assert {slot.state for slot in told().workers} == {"restarting"}
+        assert web.get("/health").json()["status"] == "ok"
+        for job in (bench.job(), bench.job()):
+            bench.begin(job.id)
+            bench.die()
+        assert {slot.state for slot in told().workers} == {"out of service"}
+        health = web.get("/health").json()
+        assert health["status"] == "degraded"
+        assert any("cuda:1 is out of service for 1200 s" in note for note in health["notes"])
+        assert {device["state"] for device in health["devices"]} == {"out of service"}
+    finally:
+        os.close(held)

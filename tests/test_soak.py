@@ -37,8 +37,7 @@ def test_a_supervisor_killed_in_its_start_leaves_no_orphan(tmp_path: Path, u2net
 def test_an_overflowing_event_queue_costs_no_job(tmp_path: Path) -> None:
     soak = Soak(tmp_path, 20, seed=1, mischief=0)
     try:
-        soak.keep_running()
-        until(soak.is_ready, 120)
+        until(lambda: soak.keep_running() and soak.is_ready(), 120)
         soak.overflow()
         assert soak.strikes["event overflow"] == 1
         until(lambda: soak.census.look() == 20, 240)
@@ -65,8 +64,7 @@ def test_a_kernel_that_gives_no_events_costs_no_job(tmp_path: Path) -> None:
 def without_events(folder: str) -> None:
     soak = Soak(Path(folder), 10, seed=1, mischief=0)
     try:
-        soak.keep_running()
-        until(soak.is_ready, 120)
+        until(lambda: soak.keep_running() and soak.is_ready(), 120)
         soak.submit(10)
         until(lambda: soak.census.look() == 10, 240)
         assert (

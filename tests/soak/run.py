@@ -26,10 +26,12 @@ from spool.spool import Spool
 from tests.service import ROOT, alive
 from tests.soak.census import Census
 from tests.soak.clock import WallClock
-from tests.soak.serve import CLOCK, MISCHIEF
+from tests.soak.serve import CLOCK, FORK, MISCHIEF
 from tests.support import picture, until
 
-BACKLOG = 60
+BACKLOG = 150
+PEACE = 15
+"""The last jobs, which finish without further strikes."""
 PATIENCE = 20.0
 """Seconds without a job coming to rest after which the next strike falls all the same."""
 DAY = 86400.0
@@ -50,6 +52,7 @@ class Soak:
         reserve: str = "1M",
         mischief: float = 0.001,
         log: Path | None = None,
+        fork: bool = False,
     ) -> None:
         self.spool = Spool.open(root / "spool")
         self.jobs = jobs
@@ -76,6 +79,7 @@ class Soak:
             "PROTOSCALE_DRAIN_LIMIT": "5",
             "PROTOSCALE_KEEP_DONE": "1",  # days: a clock that jumps must not make retention delete anything
             "PROTOSCALE_KEEP_FAILED": "1",
+            **({FORK: "1"} if fork else {}),
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
             "GEOMETRY_DEVICE": "cpu,cpu",
@@ -86,10 +90,15 @@ class Soak:
         self._given: list[str] = []
         self._began = time.monotonic()
 
-    def run(self, limit: float) -> str:
-        """Everything; returns the line of figures. Raises AssertionError for anything lost, doubled or left."""
+    def run(self, limit: float, submit_for: float = float("inf")) -> str:
+        """Everything; returns the line of figures. Raises AssertionError for anything lost, doubled or left.
+
+        After `submit_for` seconds no more jobs come, and those that came are the whole.
+        """
         try:
             while self.census.look() < self.jobs:
+                if time.monotonic() - self._began > submit_for:
+                    self.jobs = len(self._given)
                 assert time.monotonic() - self._began < limit, self._stuck()
                 self.step()
             self._end()
@@ -104,7 +113,7 @@ class Soak:
         at_rest = self.census.look()
         # By work done, not by time: a slow machine must get somewhere between two strikes. The time is for
         # strikes that stop everything, and the last jobs finish in peace.
-        if (at_rest >= self._next or time.monotonic() > self._due) and at_rest < self.jobs - BACKLOG // 4:
+        if (at_rest >= self._next or time.monotonic() > self._due) and at_rest < self.jobs - PEACE:
             self._strike()
             self._next = at_rest + self._chance.randint(1, 2 * self._every)
             self._due = time.monotonic() + self.patience
@@ -134,10 +143,10 @@ class Soak:
     def _strike(self) -> None:
         strikes = {
             self._hit_worker: 12,
-            self._kill_supervisor: 2,
+            self._kill_supervisor: 1,
             self._stop_supervisor: 1,
             self._reload: 1,
-            self._set_clock: 3,
+            self._set_clock: 2,
             self.overflow: 1,
         }
         (strike,) = self._chance.choices(list(strikes), list(strikes.values()))
@@ -193,8 +202,8 @@ class Soak:
 
     # --- the service -----------------------------------------------------------------------------------
 
-    def keep_running(self) -> None:
-        """Start the service, again where it was killed. Raises AssertionError where it ended by itself."""
+    def keep_running(self) -> bool:
+        """Start the service, again where it was killed. True; raises AssertionError where it ended by itself."""
         if self._process is not None and self._process.poll() is not None:
             assert self._process.returncode == -signal.SIGKILL, self.log_text()[-4000:]
             self._process = None
@@ -202,6 +211,7 @@ class Soak:
             with self.log.open("ab") as log:
                 command = [sys.executable, "-m", "tests.soak.serve"]
                 self._process = subprocess.Popen(command, env=self._environ, cwd=ROOT, stdout=log, stderr=log)
+        return True
 
     def _supervisor(self) -> psutil.Process:
         assert self._process is not None
@@ -263,7 +273,7 @@ class Soak:
 
 
 def _is_worker(child: psutil.Process) -> bool:
-    return any("spawn_main" in word for word in child.cmdline())
+    return not any("resource_tracker" in word for word in child.cmdline())
 
 
 def _list(counts: Counter[str]) -> str:
@@ -275,12 +285,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="submit no longer than this")
     parser.add_argument("--every", type=int, default=40, help="jobs between two strikes, on average")
+    parser.add_argument(
+        "--fork", action="store_true", help="start workers by fork, not spawn: many more strikes"
+    )
     parser.add_argument("--limit", type=float, default=7200, help="seconds after which it counts as stuck")
     parser.add_argument("--folder", type=Path, help="where the spool is made (default: the temporary folder)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-", dir=args.folder) as folder:
-        print(Soak(Path(folder), args.jobs, args.seed, every=args.every).run(args.limit), flush=True)
+        print(
+            Soak(Path(folder), args.jobs, args.seed, every=args.every, fork=args.fork).run(
+                args.limit, args.minutes * 60
+            ),
+            flush=True,
+        )
     return 0
 
 
