@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 IMAGE ?= examples/coffee.png
 export U2NET_HOME ?= $(CURDIR)/build/u2net
 
-.PHONY: demo test check format clean bench setup
+.PHONY: demo test test-gpu check format clean bench setup
 
 demo: setup
 	@$(BIN)/python examples/demo.py "$(IMAGE)"
@@ -42,6 +42,11 @@ build/hunyuan/.installed: $(VENV)/.installed tests/hunyuan/install.py
 	@echo "installing what the tests of the engine hunyuan need (about a minute and a half the first time)"
 	@$(BIN)/python tests/hunyuan/install.py build/hunyuan
 	@touch $@
+
+# For machines with a GPU: the engine on it with tiny weights, and `doctor --gpu` with the real ones if they are here.
+test-gpu: setup build/hunyuan/.installed
+	$(BIN)/python -m pytest -v -m gpu tests/hunyuan
+	$(BIN)/protoscale doctor --gpu
 
 # Khronos' validator of GLB files; the tests that use it skip where there is no node.
 build/gltf-validator/.installed: Makefile

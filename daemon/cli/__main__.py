@@ -104,7 +104,12 @@ def parser() -> argparse.ArgumentParser:
         "--accept-license", action="store_true", help="accept Hunyuan3D-2.1's licence without being asked"
     )
 
-    add("doctor", "tell what works here, what does not, and what to do", "protoscale doctor", json=True)
+    doctor = add(
+        "doctor", "tell what works here, what does not, and what to do", "protoscale doctor", json=True
+    )
+    doctor.add_argument(
+        "--gpu", action="store_true", help="try each GPU too: one draft job for real, some minutes"
+    )
     return top
 
 
@@ -187,7 +192,7 @@ def _command(options: argparse.Namespace) -> int:
     if name == "doctor":
         from daemon.cli import doctor
 
-        return doctor.run(options.json)
+        return doctor.run(options.json, options.gpu)
     from daemon.cli import jobs
 
     return jobs.run(options)

@@ -68,7 +68,7 @@ def test_a_mesh_gets_a_pbr_material(engine: HunyuanEngine, ball: Trimesh, cutout
     assert material.baseColorTexture.size == material.metallicRoughnessTexture.size == (256, 256)
     assert np.asarray(material.baseColorTexture).std() > 1
     assert np.array_equal(mesh.visual.uv, uv)
-    assert mesh.metadata["painted"] == {
+    assert mesh.metadata["used"] == {
         "views": 2,
         "resolution": 64,
         "steps": 2,
@@ -95,7 +95,7 @@ def test_seed_views_and_size_are_really_applied(
     assert colours(painted(engine, ball, cutout, Order("high", 4))) != first
     other = hunyuan_with(tmp_path, paint_environ, views=1, texture=128)
     mesh = painted(other, ball, cutout)
-    assert mesh.metadata["painted"]["views"] == 1
+    assert mesh.metadata["used"]["views"] == 1
     assert mesh.visual.material.baseColorTexture.size == (128, 128)
 
 
@@ -119,7 +119,7 @@ def test_a_cancel_is_noticed_within_a_step(engine: HunyuanEngine, ball: Trimesh,
     with pytest.raises(Cancelled):
         engine.texture(ball, cutout, ORDER, cancel)
     assert heard[-1].startswith("painting: step 1")
-    assert painted(engine, ball, cutout).metadata["painted"]["steps"] == 2  # and it still works
+    assert painted(engine, ball, cutout).metadata["used"]["steps"] == 2  # and it still works
 
 
 def test_realesrgan_is_used_where_its_checkpoint_is(
@@ -134,7 +134,7 @@ def test_realesrgan_is_used_where_its_checkpoint_is(
     heard: list[str] = []
     made = engine.texture(ball, cutout, ORDER, lambda share, words: heard.append(words))
     assert isinstance(made, Unfinished)
-    assert made(quiet).metadata["painted"]["upscaler"] == "RealESRGAN_x4plus.pth"
+    assert made(quiet).metadata["used"]["upscaler"] == "RealESRGAN_x4plus.pth"
     assert sum("sharpening" in words for words in heard) == 2
 
 

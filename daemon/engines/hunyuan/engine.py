@@ -12,7 +12,7 @@ from daemon.engines.base import JSON, MODEL_SHARE, Cutout, Order, Progress, Unfi
 from daemon.engines.hunyuan import code
 from daemon.engines.hunyuan.checkout import Checkout
 from daemon.engines.hunyuan.device import TorchDevice
-from daemon.engines.hunyuan.finish import finished_shape, finished_texture
+from daemon.engines.hunyuan.finish import finished_shape, finished_texture, unpainted
 from daemon.engines.hunyuan.paint import PaintModel
 from daemon.engines.hunyuan.presets import Preset, as_json, preset
 from daemon.engines.hunyuan.shape import ShapeModel
@@ -105,6 +105,7 @@ class HunyuanEngine:
 
     def geometry(self, cutout: Image, order: Order, progress: Progress) -> Unfinished:
         settings = self.preset(order)
+        self._shape.heard = progress
         if not self._shape.loaded:
             progress(0.0, "loading the shape model")
         points, faces = self.memory.run(
@@ -114,16 +115,17 @@ class HunyuanEngine:
         )
         return Unfinished(finished_shape, (points, faces, settings.faces, settings.paint is not None))
 
-    def texture(self, mesh: Trimesh, cutout: Image, order: Order, progress: Progress) -> Trimesh | Unfinished:
+    def texture(self, mesh: Trimesh, cutout: Image, order: Order, progress: Progress) -> Unfinished:
         """Painted where the preset is; `draft` and `balanced` keep their clay."""
         settings = self.preset(order)
         paint = settings.paint
         if paint is None:
-            return mesh
+            return Unfinished(unpainted, (mesh,))
         if getattr(mesh.visual, "uv", None) is None:  # its shape was made without a texture in mind
             progress(0.0, "unwrapping")
             mesh = unwrap(mesh)
         self._paint.paint = paint
+        self._paint.heard = progress
         if not self._paint.loaded:
             progress(0.0, "loading the texture model")
         maps, views = self.memory.run(
