@@ -37,7 +37,7 @@ POST = Post("geometry-cpu", "cpu", GEOMETRY_STAGES)
 
 def gated(gate: str, made: Unfinished, progress: Progress) -> Trimesh:
     """Finish `made` once the file `gate` is there: runs in the finisher."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not Path(gate).exists():
         assert time.monotonic() < deadline
         progress(0.1, "waiting at the gate")
@@ -110,7 +110,7 @@ def engine(config: Config, tmp_path: Path) -> Gated:
 @pytest.fixture
 def worker(spool: Spool, config: Config, engine: Gated) -> Iterator[Worker]:
     spool.enlist(POST.name)
-    finisher = Finisher(POST.name, "info", step_limit=60)
+    finisher = Finisher(POST.name, "info", step_limit=600)
     yield Worker(spool, config, POST, engine, Pulse(), finisher=finisher)
     finisher.stop()
 
@@ -133,7 +133,7 @@ def finish_all(worker: Worker) -> None:
         assert worker.finisher
         return not worker.finisher.outstanding
 
-    until(over, 120)
+    until(over, 600)
 
 
 def test_the_next_model_step_starts_before_the_last_export_ends(
@@ -227,7 +227,7 @@ def test_a_drain_that_is_over_puts_it_back_uncharged(
     config = settings_for(tmp_path / "spool", **environ, PROTOSCALE_DRAIN_LIMIT="0")
     spool = Spool.open(config.spool)
     spool.enlist(POST.name)
-    finisher = Finisher(POST.name, "info", step_limit=60)
+    finisher = Finisher(POST.name, "info", step_limit=600)
     worker = Worker(spool, config, POST, engine, Pulse(), finisher=finisher)
     job = ready(spool)
     assert worker.step()

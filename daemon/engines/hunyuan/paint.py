@@ -29,8 +29,8 @@ from daemon.engines.hunyuan.weights import DINO, PAINT, Weights
 
 WORKING = 8 << 30
 WORKING_PER_PIXEL = 4400
-"""Bytes beside the weights, and for each pixel of all views together: a line through what is reported (21 GB in all for
-six views of 512 pixels by upstream's README, 28 GB for the same and 41 GB for eight of 768 by others)."""
+"""Bytes beside the weights, and for each pixel of all views together: a line through what is reported (21 GB in all
+for six views of 512 pixels by upstream's README, 28 GB for the same and 41 GB for eight of 768 by others)."""
 MARGIN = 0.1
 """Share of the reference image left free around the object."""
 
