@@ -118,11 +118,14 @@ class Finisher:
     def _feed(self) -> None:
         if self._current is None and self._queue:
             self._current = self._queue.popleft()
+            if not self._child.is_alive():  # died while it had nothing to do: nobody's attempt
+                log.error("the finisher died while idle (%s); a new one takes over", self._kill())
+                self._start()
             self._heard = time.monotonic()
             try:
                 self._line.send(self._current)
             except (BrokenPipeError, ConnectionResetError):
-                log.debug("the finisher died while idle")  # the next look finds its line at an end
+                log.debug("the finisher died just now")  # the next look finds its line at an end
 
     def _look(self, work: Finishing) -> Finished | None:
         """Read what the child said of `work`."""
