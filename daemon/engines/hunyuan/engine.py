@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from contextlib import suppress
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Protocol
 
@@ -92,13 +93,7 @@ class HunyuanEngine:
         }
 
     def versions(self) -> dict[str, str]:
-        found = {**self._remover.versions(), "hunyuan3d": "2.1"}
-        for name in LIBRARIES:
-            try:
-                found[name] = version(name)
-            except PackageNotFoundError:
-                continue
-        return found
+        return {**self._remover.versions(), **_libraries()}
 
     def cutout(self, photo: Image, remove_bg: bool, progress: Progress) -> Cutout:
         return self._remover.cutout(photo, remove_bg, progress)
@@ -148,6 +143,15 @@ class HunyuanEngine:
         # Both, always: `or` would leave the second loaded.
         removed = self._remover.unload()
         return self.memory.unload() or removed
+
+
+@cache  # looking into every package's metadata takes longer than all else that a worker does around a step
+def _libraries() -> dict[str, str]:
+    found = {"hunyuan3d": "2.1"}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _share(progress: Progress) -> Progress:
