@@ -131,7 +131,7 @@ class Finisher:
         """Read what the child said of `work`."""
         try:
             while self._line.poll():
-                self._heard = time.monotonic()
+                self._heard, self._up = time.monotonic(), True
                 said = self._line.recv()
                 if said is not None:
                     status, error = said
@@ -142,7 +142,8 @@ class Finisher:
             return Finished(
                 work, work.status, EngineError(f"the process that finished the model died ({code})")
             )
-        silent = time.monotonic() - self._heard
+        # What it imports takes a busy machine long, so silence counts from its first word.
+        silent = time.monotonic() - self._heard if self._up else 0.0
         if silent > CANCEL_GRACE and work.job.cancelled:
             return self._cut_short(work, Cancelled("cancelled"))
         if silent > self._step_limit:
@@ -155,6 +156,7 @@ class Finisher:
         return Finished(work, work.status, error)
 
     def _start(self) -> None:
+        self._up = False
         context = multiprocessing.get_context("spawn")
         self._line, theirs = context.Pipe()
         self._child: BaseProcess = context.Process(
@@ -199,6 +201,7 @@ def main(parent: int, worker: str, log_level: str, line: Connection) -> None:
     to_stderr(log_level, worker)
     from daemon import stages
 
+    line.send(None)
     while True:
         try:
             work: Finishing = line.recv()

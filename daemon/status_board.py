@@ -50,9 +50,9 @@ def _notes(config: Config, engine: str, model: str | None) -> list[str]:
 
 
 def _slot(spool: Spool, crew: Crew, draining: bool) -> Slot:
-    # The newest is on the device; older ones are with the worker's finisher.
-    held = spool.waiting(f"{layout.RUNNING}/{crew.post.name}") if crew.pulse.is_busy else []
-    job = held[-1] if held else None
+    job = (
+        next(iter(spool.waiting(f"{layout.RUNNING}/{crew.post.name}")), None) if crew.pulse.is_busy else None
+    )
     return Slot(
         name=crew.post.name,
         role=crew.post.role,

@@ -196,6 +196,13 @@ def test_offline_is_respected(tmp_path: Path, server: Hub, monkeypatch: pytest.M
     assert not server.asked
 
 
+def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path, server: Hub) -> None:
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(EngineUnavailable, match="does not answer"):
+        pull(tmp_path, server)
+
+
 def test_nothing_comes_without_the_licence(tmp_path: Path) -> None:
     told: list[str] = []
     with pytest.raises(hub.LicenceNotAccepted, match="--accept-license"):

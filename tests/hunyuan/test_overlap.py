@@ -111,7 +111,7 @@ def engine(config: Config, tmp_path: Path) -> Gated:
 @pytest.fixture
 def worker(spool: Spool, config: Config, engine: Gated) -> Iterator[Worker]:
     spool.enlist(POST.name)
-    finisher = Finisher(POST.name, "info", step_limit=600)
+    finisher = Finisher(POST.name, "info", step_limit=60)
     yield Worker(spool, config, POST, engine, Pulse(), finisher=finisher)
     finisher.stop()
 
@@ -243,7 +243,7 @@ def test_a_drain_that_is_over_puts_it_back_uncharged(
     config = settings_for(tmp_path / "spool", **environ, PROTOSCALE_DRAIN_LIMIT="0")
     spool = Spool.open(config.spool)
     spool.enlist(POST.name)
-    finisher = Finisher(POST.name, "info", step_limit=600)
+    finisher = Finisher(POST.name, "info", step_limit=60)
     worker = Worker(spool, config, POST, engine, Pulse(), finisher=finisher)
     job = ready(spool)
     assert worker.step()
