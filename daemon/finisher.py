@@ -72,6 +72,7 @@ class Finisher:
         self._current: Finishing | None = None
         self._heard = 0.0
         self._stopped = False
+        self._line: Connection
         self._start()
 
     @property
