@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 IMAGE ?= examples/coffee.png
 export U2NET_HOME ?= $(CURDIR)/build/u2net
 
-.PHONY: demo test check format clean bench setup install-systemd uninstall-systemd test-systemd crash crash-ext4 kill faults mutate fuzz soak orphans
+.PHONY: demo test test-gpu check format clean bench setup install-systemd uninstall-systemd test-systemd crash crash-ext4 kill faults mutate fuzz soak orphans
 
 demo: setup
 	@$(BIN)/python examples/demo.py "$(IMAGE)"
@@ -66,6 +66,11 @@ uninstall-systemd: setup
 # The units under a real systemd in namespaces of its own; as root.
 test-systemd: setup
 	@$(BIN)/python -m pytest -q -rs tests/systemd
+
+# For machines with a GPU: the engine on it with tiny weights, and `doctor --gpu` with the real ones if they are here.
+test-gpu: setup build/hunyuan/.installed
+	$(BIN)/python -m pytest -v -m gpu tests/hunyuan
+	$(BIN)/protoscale doctor --gpu
 
 # Khronos' validator of GLB files; the tests that use it skip where there is no node.
 build/gltf-validator/.installed: Makefile

@@ -13,6 +13,7 @@ from pathlib import Path
 from daemon import devices, models
 from daemon.config import Config
 from daemon.engines import choose
+from daemon.engines.hunyuan import checkout
 from daemon.errors import DaemonError
 from spool import filesystem, lock
 from spool.errors import SpoolError
@@ -115,12 +116,56 @@ def workers(config: Config) -> Finding:
 
 
 def hunyuan(config: Config) -> Finding:
-    """The GPU engine's checkout."""
-    return Finding(
-        "hunyuan",
-        OK,
-        "Hunyuan3D-2.1 is not part of this version; models are made by the engine named above",
-    )
+    """The GPU engine: its code, its packages, its weights. Reads no weights, but compares them with the code."""
+    found = checkout.find(config.hunyuan_path)
+    chosen = choose.chosen(config) == choose.HUNYUAN
+    if found is None:
+        wanted = chosen or devices.present() != ["cpu"]
+        return Finding(
+            "hunyuan",
+            BROKEN if chosen else WARN if wanted else OK,
+            f"no checkout of Hunyuan3D-2.1 at {' or '.join(checkout.PLACES)}",
+            f"run `{checkout.CLONE}` and set HUNYUAN_PATH" if wanted else "",
+        )
+    try:
+        found.require(texture=config.enable_texture)
+        if chosen:
+            stages = ("geometry", "texture") if config.enable_texture else ("geometry",)
+            choose.hunyuan(config, devices.Post("doctor", "cpu", stages)).check()
+    except DaemonError as error:
+        return Finding("hunyuan", BROKEN if chosen else WARN, str(error), "see the message")
+    words = f"Hunyuan3D-2.1 at {found.root}"
+    if not chosen:
+        return Finding("hunyuan", OK, f"{words}, not in use: no GPU, or ENGINE says otherwise")
+    if config.enable_texture and choose.hunyuan_weights(config).upscaler is None:
+        return Finding(
+            "hunyuan",
+            WARN,
+            f"{words}; RealESRGAN_x4plus.pth is not here, so textures are a little softer",
+            "run `protoscale models pull hunyuan`",
+        )
+    return Finding("hunyuan", OK, f"{words}, code and weights fit each other")
+
+
+def gpus(config: Config) -> list[Finding]:
+    """Try each GPU for real: a draft job, its memory, a kill in the middle."""
+    from daemon.gpu_trial import trials
+
+    cards = [device for device in devices.present() if device != "cpu"]
+    if not cards:
+        return [Finding("gpu", WARN, "there is no NVIDIA GPU here, so none was tried", "")]
+    if choose.chosen(config) != choose.HUNYUAN:
+        return [
+            Finding("gpu", WARN, "the engine in use needs no GPU, so none was tried", "set ENGINE=hunyuan")
+        ]
+    advice = "see the message; `nvidia-smi` shows what else uses the card"
+    return [
+        Finding(
+            f"{card} {trial.name}", OK if trial.fine else BROKEN, trial.words, "" if trial.fine else advice
+        )
+        for card in cards
+        for trial in trials(config, card)
+    ]
 
 
 def background_model(config: Config) -> Finding:

@@ -73,6 +73,7 @@ class Finisher:
         self._current: Finishing | None = None
         self._heard = 0.0
         self._stopped = False
+        self._line: Connection
         self._start()
 
     @property
@@ -119,17 +120,20 @@ class Finisher:
     def _feed(self) -> None:
         if self._current is None and self._queue:
             self._current = self._queue.popleft()
+            if not self._child.is_alive():  # died while it had nothing to do: nobody's attempt
+                log.error("the finisher died while idle (%s); a new one takes over", self._kill())
+                self._start()
             self._heard = time.monotonic()
             try:
                 self._line.send(self._current)
             except (BrokenPipeError, ConnectionResetError):
-                log.debug("the finisher died while idle")  # the next look finds its line at an end
+                log.debug("the finisher died just now")  # the next look finds its line at an end
 
     def _look(self, work: Finishing) -> Finished | None:
         """Read what the child said of `work`."""
         try:
             while self._line.poll():
-                self._heard = time.monotonic()
+                self._heard, self._up = time.monotonic(), True
                 said = self._line.recv()
                 if said is not None:
                     status, error = said
@@ -140,7 +144,8 @@ class Finisher:
             return Finished(
                 work, work.status, EngineError(f"the process that finished the model died ({code})")
             )
-        silent = time.monotonic() - self._heard
+        # What it imports takes a busy machine long, so silence counts from its first word.
+        silent = time.monotonic() - self._heard if self._up else 0.0
         if silent > CANCEL_GRACE and work.job.cancelled:
             return self._cut_short(work, Cancelled("cancelled"))
         if silent > self._step_limit.of(work.stage.name):
@@ -153,6 +158,7 @@ class Finisher:
         return Finished(work, work.status, error)
 
     def _start(self) -> None:
+        self._up = False
         context = multiprocessing.get_context("spawn")
         self._line, theirs = context.Pipe()
         self._child: BaseProcess = context.Process(
@@ -197,6 +203,7 @@ def main(parent: int, worker: str, log_level: str, line: Connection) -> None:
     to_stderr(log_level, worker)
     from daemon import stages
 
+    line.send(None)
     while True:
         try:
             work: Finishing = line.recv()

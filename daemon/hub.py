@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -164,8 +165,6 @@ def inspect(folder: Path) -> Iterator[FileState]:
 
 def _listed(api: HfApi, repositories: tuple[Repository, ...], model: str) -> list[Item]:
     """What the hub says there is. Raises EngineUnavailable."""
-    from huggingface_hub.errors import HfHubHTTPError
-
     items = []
     for wanted in repositories:
         name = model if wanted.name == MODEL else wanted.name
@@ -173,7 +172,7 @@ def _listed(api: HfApi, repositories: tuple[Repository, ...], model: str) -> lis
         revision = wanted.revision if name == wanted.name else None
         try:
             told = api.model_info(name, revision=revision, files_metadata=True)
-        except (HfHubHTTPError, OSError) as error:
+        except _network_errors() as error:
             raise EngineUnavailable(
                 f"The hub does not answer for {name}: {error}. Try again later."
             ) from error
@@ -190,7 +189,6 @@ def _listed(api: HfApi, repositories: tuple[Repository, ...], model: str) -> lis
 
 def _fetch(folder: Path, item: Item, endpoint: str | None, report: Report) -> None:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
 
     # Below the folder that this repository's files go to; the hub's client keeps what it needs to resume there.
     home = folder / item.target.removesuffix(item.source)
@@ -202,7 +200,7 @@ def _fetch(folder: Path, item: Item, endpoint: str | None, report: Report) -> No
                 item.repository, item.source, revision=item.revision, local_dir=home, endpoint=endpoint
             )
             break
-        except (HfHubHTTPError, OSError) as error:
+        except _network_errors() as error:
             report(f"{item.target} broke off: {error}")
             if not left:
                 raise EngineUnavailable(
@@ -214,6 +212,14 @@ def _fetch(folder: Path, item: Item, endpoint: str | None, report: Report) -> No
         raise EngineUnavailable(
             f"{item.target} came with the wrong content and was removed. Run `protoscale models pull hunyuan` again."
         )
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    """What the hub's client raises where the network fails. Which library it speaks by depends on its release."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    libraries = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
+    return (HfHubHTTPError, OSError, *(library.HTTPError for library in libraries))
 
 
 def _there(folder: Path, item: Item) -> bool:

@@ -43,13 +43,7 @@ def main(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     stacks = joblog.stacks_file(spool, post.name).open("w")
     faulthandler.enable(stacks)
-    # Before torch is imported anywhere: it reads these once. The code of the engines says "cuda:0" in places,
-    # so a worker sees its own card only, as card 0.
-    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
-    # Cards are counted as the driver's tools count them; CUDA itself would put the fastest first.
-    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    if post.device.startswith("cuda:"):
-        os.environ["CUDA_VISIBLE_DEVICES"] = post.device.partition(":")[2]
+    see_only(post.device)
     try:
         _work(spool, config, post, pulse, geometry_workers)
     except EngineUnavailable as error:
@@ -63,6 +57,18 @@ def main(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers
         log.exception("a bug in this worker: it ends, and a new one takes over")
         joblog.append_all(spool, post.name, traceback.format_exc())
         sys.exit(EX_SOFTWARE)
+
+
+def see_only(device: str) -> None:
+    """Make `device` the only card of this process, as card 0: the code of the engines says "cuda:0" in places.
+
+    Before torch is imported anywhere, which reads these variables once.
+    """
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+    # Cards are counted as the driver's tools count them; CUDA itself would put the fastest first.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    if device.startswith("cuda:"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = device.partition(":")[2]
 
 
 def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> None:

@@ -104,6 +104,8 @@ def _publish_model(job: Job, textured: Trimesh, rest: Rest, report: Reporter) ->
     finishing = report.part("finishing")
     finishing(0.6, "measuring the model")
     facts = {**analysis.analyse(textured), **rest.extras, "notes": rest.notes}
+    if "used" in textured.metadata:  # what an engine can only tell when it is done
+        facts["used"] = textured.metadata["used"]
     durable.replace_json(job.path / layout.ANALYSIS, facts)
     finishing(0.8, "writing the model")
     durable.replace(job.path / layout.MODEL_GLB, glb.write_glb(textured, rest.extras))

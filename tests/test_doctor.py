@@ -97,3 +97,16 @@ def test_the_exit_code_says_whether_something_is_broken(
     monkeypatch.setenv("U2NET_HOME", "/nowhere")
     assert main(["doctor"]) == 1
     assert "BROKEN background" in capsys.readouterr().out
+
+
+def test_the_gpu_is_tried_only_where_all_else_is_well(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("daemon.devices.present", lambda: ["cpu"])
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert main(["doctor", "--gpu"]) == 0
+    assert "no NVIDIA GPU here" in capsys.readouterr().out
+    monkeypatch.setenv("U2NET_HOME", "/nowhere")
+    assert main(["doctor", "--gpu"]) == 1
+    assert "not tried" in capsys.readouterr().out

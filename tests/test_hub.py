@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from daemon import hub
+from daemon.cli.__main__ import main
 from daemon.errors import EngineUnavailable
 from daemon.hub import Repository
 
@@ -196,6 +198,13 @@ def test_offline_is_respected(tmp_path: Path, server: Hub, monkeypatch: pytest.M
     assert not server.asked
 
 
+def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path, server: Hub) -> None:
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(EngineUnavailable, match="does not answer"):
+        pull(tmp_path, server)
+
+
 def test_nothing_comes_without_the_licence(tmp_path: Path) -> None:
     told: list[str] = []
     with pytest.raises(hub.LicenceNotAccepted, match="--accept-license"):
@@ -204,3 +213,28 @@ def test_nothing_comes_without_the_licence(tmp_path: Path) -> None:
     hub.accept(tmp_path / "w", lambda: True, told.append)
     assert json.loads((tmp_path / "w" / hub.ACCEPTED).read_text())["accepted_at"]
     hub.accept(tmp_path / "w", lambda: pytest.fail("asked twice"), told.append)
+
+
+def test_a_script_has_to_say_that_it_accepts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HUNYUAN_CKPT_DIR", str(tmp_path / "weights"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))  # a pipe is not a person
+    assert main(["models", "pull", "hunyuan"]) != 0
+    said = capsys.readouterr().err
+    assert "South Korea" in said and "--accept-license" in said
+    assert not (tmp_path / "weights").exists()
+
+
+def test_ls_shows_what_is_there_and_what_is_not(
+    tmp_path: Path, server: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HUNYUAN_CKPT_DIR", str(tmp_path))
+    assert main(["models", "ls"]) == 0
+    assert f"not here  {tmp_path}" in capsys.readouterr().out
+    pull(tmp_path, server)
+    (tmp_path / "dinov2-giant" / "config.json").write_bytes(b"{")
+    assert main(["models", "ls", "--json"]) == 0
+    rows = {Path(row["path"]).name: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["model.fp16.ckpt"]["verified"] is True
+    assert (rows["config.json"]["present"], rows["config.json"]["verified"]) == (True, False)

@@ -14,7 +14,7 @@ from daemon import joblog, policy
 from daemon.config import Config
 from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.engines.glb import read_extras, read_glb
-from daemon.errors import BadJob, EngineError
+from daemon.errors import BadJob, DeviceLost, EngineError
 from daemon.pulse import Pulse
 from daemon.worker import Worker
 from spool import layout
@@ -371,3 +371,14 @@ def test_a_worker_that_did_its_number_of_stages_ends_between_jobs(tmp_path: Path
     job_id = submit(spool).id
     worker(spool, settings).run()
     assert spool.find(job_id).folder == "texture"
+
+
+def test_a_device_that_is_lost_ends_the_worker_and_counts(spool: Spool, settings: Config) -> None:
+    of = worker(spool, settings)
+    engine(of).trouble["cutout"] = [DeviceLost("cuda:1 does not work any more in this process")]
+    job_id = submit(spool).id
+    with pytest.raises(DeviceLost):
+        work_off(of)
+    assert spool.recover(ALL.name, 3, "died") == [(job_id, "inbox")]
+    assert read_attempts(spool.root / "inbox" / job_id) == {"cutout": 1}
+    assert work_off(of) == 3

@@ -128,7 +128,12 @@ def parser() -> argparse.ArgumentParser:
     kinds.add_parser("ls", help="show the keys").add_argument("--json", action="store_true")
     kinds.add_parser("revoke", help="make a key worthless").add_argument("name", metavar="NAME")
 
-    add("doctor", "tell what works here, what does not, and what to do", "protoscale doctor", json=True)
+    doctor = add(
+        "doctor", "tell what works here, what does not, and what to do", "protoscale doctor", json=True
+    )
+    doctor.add_argument(
+        "--gpu", action="store_true", help="try each GPU too: one draft job for real, some minutes"
+    )
     return top
 
 
@@ -235,7 +240,7 @@ def _command(options: argparse.Namespace) -> int:
     if name == "doctor":
         from daemon.cli import doctor
 
-        return doctor.run(options.json)
+        return doctor.run(options.json, options.gpu)
     from daemon.cli import jobs
 
     return jobs.run(options)

@@ -8,13 +8,19 @@ from dataclasses import asdict
 
 from daemon import doctor
 from daemon.cli import exits
+from daemon.config import Config
+from spool.settings import read
 
 _MARK = {doctor.OK: "ok    ", doctor.WARN: "note  ", doctor.BROKEN: "BROKEN"}
 
 
-def run(as_json: bool) -> int:
-    """Print every finding; fail where something is broken."""
+def run(as_json: bool, gpu: bool) -> int:
+    """Print every finding, with `gpu` those of a trial on each GPU too; fail where something is broken."""
     findings = doctor.examine(os.environ)
+    if gpu and any(finding.verdict == doctor.BROKEN for finding in findings):
+        findings.append(doctor.Finding("gpu", doctor.WARN, "not tried, since something above is broken"))
+    elif gpu:
+        findings += doctor.gpus(read(Config))
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

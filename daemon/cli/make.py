@@ -24,13 +24,16 @@ def run(options: argparse.Namespace) -> int:
 
     The worker is the one of the service, so everything it does with a job happens here too.
     """
-    from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
-    from daemon.engines.choose import build
+    from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post, present
+    from daemon.engines.choose import DEVICES, build, chosen
+    from daemon.process import see_only
     from daemon.pulse import Pulse
     from daemon.worker import Worker
 
     config = read(Config)
-    post = Post("make-cpu", "cpu", (*TEXTURE_STAGES, *GEOMETRY_STAGES))
+    usable = [device for device in present() if device.partition(":")[0] in DEVICES[chosen(config)]]
+    post = Post("make", usable[0], (*TEXTURE_STAGES, *GEOMETRY_STAGES))
+    see_only(post.device)
     engine = build(config, post)
     engine.check()
     line = Line()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from PIL import Image
 from trimesh import Trimesh
@@ -37,7 +38,7 @@ POST = Post("geometry-cpu", "cpu", GEOMETRY_STAGES)
 
 def gated(gate: str, made: Unfinished, progress: Progress) -> Trimesh:
     """Finish `made` once the file `gate` is there: runs in the finisher."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not Path(gate).exists():
         assert time.monotonic() < deadline
         progress(0.1, "waiting at the gate")
@@ -133,7 +134,7 @@ def finish_all(worker: Worker) -> None:
         assert worker.finisher
         return not worker.finisher.outstanding
 
-    until(over, 120)
+    until(over, 600)
 
 
 def test_the_next_model_step_starts_before_the_last_export_ends(
@@ -198,6 +199,21 @@ def test_a_finishing_is_cancelled(
     spool.cancel(job.id)
     finish_all(worker)
     assert look(spool, job.id)["error"] == "cancelled"
+
+
+def test_a_finisher_that_dies_while_idle_costs_nobody_an_attempt(
+    worker: Worker, spool: Spool, engine: Gated
+) -> None:
+    engine.left = lambda made: made
+    pid = worker.finisher.pid if worker.finisher else None
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 60)
+    job = ready(spool)
+    assert worker.step()
+    finish_all(worker)
+    found = spool.find(job.id)
+    assert found.folder == "texture" and read_attempts(found.job.path) == {"geometry": 1}
 
 
 def test_a_hung_finishing_is_ended(spool: Spool, config: Config, engine: Gated) -> None:

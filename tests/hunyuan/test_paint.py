@@ -19,6 +19,7 @@ from tests.support import config as settings_for
 from tests.support import picture
 
 if TYPE_CHECKING:
+    from daemon.engines.hunyuan.checkout import Checkout
     from daemon.engines.hunyuan.engine import HunyuanEngine
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -68,7 +69,7 @@ def test_a_mesh_gets_a_pbr_material(engine: HunyuanEngine, ball: Trimesh, cutout
     assert material.baseColorTexture.size == material.metallicRoughnessTexture.size == (256, 256)
     assert np.asarray(material.baseColorTexture).std() > 1
     assert np.array_equal(mesh.visual.uv, uv)
-    assert mesh.metadata["painted"] == {
+    assert mesh.metadata["used"] == {
         "views": 2,
         "resolution": 64,
         "steps": 2,
@@ -95,7 +96,7 @@ def test_seed_views_and_size_are_really_applied(
     assert colours(painted(engine, ball, cutout, Order("high", 4))) != first
     other = hunyuan_with(tmp_path, paint_environ, views=1, texture=128)
     mesh = painted(other, ball, cutout)
-    assert mesh.metadata["painted"]["views"] == 1
+    assert mesh.metadata["used"]["views"] == 1
     assert mesh.visual.material.baseColorTexture.size == (128, 128)
 
 
@@ -119,7 +120,7 @@ def test_a_cancel_is_noticed_within_a_step(engine: HunyuanEngine, ball: Trimesh,
     with pytest.raises(Cancelled):
         engine.texture(ball, cutout, ORDER, cancel)
     assert heard[-1].startswith("painting: step 1")
-    assert painted(engine, ball, cutout).metadata["painted"]["steps"] == 2  # and it still works
+    assert painted(engine, ball, cutout).metadata["used"]["steps"] == 2  # and it still works
 
 
 def test_realesrgan_is_used_where_its_checkpoint_is(
@@ -134,7 +135,7 @@ def test_realesrgan_is_used_where_its_checkpoint_is(
     heard: list[str] = []
     made = engine.texture(ball, cutout, ORDER, lambda share, words: heard.append(words))
     assert isinstance(made, Unfinished)
-    assert made(quiet).metadata["painted"]["upscaler"] == "RealESRGAN_x4plus.pth"
+    assert made(quiet).metadata["used"]["upscaler"] == "RealESRGAN_x4plus.pth"
     assert sum("sharpening" in words for words in heard) == 2
 
 
@@ -195,3 +196,43 @@ def test_the_reference_is_square_and_centred(engine: HunyuanEngine) -> None:
     rows, columns = np.nonzero(square[..., 1] < 128)
     assert (np.ptp(columns) + 1) / (np.ptp(rows) + 1) == pytest.approx(4, rel=0.1)
     assert abs(rows.mean() - 49.5) < 1 and abs(columns.mean() - 49.5) < 1
+
+
+def test_colours_land_where_the_views_saw_them(
+    engine: HunyuanEngine, checkout: Checkout, ball: Trimesh
+) -> None:
+    """Views that show positions as colours: baked and filled, every texel must say where on the mesh it lies."""
+    from daemon.engines.hunyuan import code
+    from daemon.engines.hunyuan.bake import Baker
+    from daemon.engines.hunyuan.fill import filled
+    from daemon.engines.hunyuan.presets import Paint
+
+    paint = Paint(views=6, resolution=64, steps=1, guidance=3.0, render=256, texture=256)
+    baker = Baker(code.paint_modules(checkout), ball, paint, "cpu")
+    cameras = baker.cameras()
+    assert [(one.elevation, one.azimuth) for one in cameras[:4]] == [(0, 0), (0, 90), (0, 180), (0, 270)]
+    shown = [baker.conditions(camera)[1] for camera in cameras]
+    maps = baker.maps(shown, shown, cameras, lambda number: None)
+    assert 0.05 < maps.painted.mean() < 1
+    texture = filled(ball, maps)
+    uv = np.asarray(ball.visual.uv)
+    columns = np.clip((uv[:, 0] * 255).round().astype(int), 0, 255)
+    rows = np.clip(((1 - uv[:, 1]) * 255).round().astype(int), 0, 255)
+    colours = texture[rows, columns, :3].astype(float)
+    # The renderer's axes are (-x, z, -y) of the mesh, and its position colour is 0.5 - position.
+    expected = np.stack([ball.vertices[:, 0], -ball.vertices[:, 2], ball.vertices[:, 1]], axis=1)
+    for axis in range(3):
+        assert np.corrcoef(colours[:, axis], expected[:, axis])[0, 1] > 0.97, axis
+
+
+def test_more_views_than_six_are_chosen_by_what_they_add(checkout: Checkout, engine: HunyuanEngine) -> None:
+    from daemon.engines.hunyuan import code
+    from daemon.engines.hunyuan.bake import Baker
+    from daemon.engines.hunyuan.presets import Paint
+    from daemon.engines.hunyuan.unwrap import unwrap
+
+    lump = unwrap(trimesh.creation.annulus(0.2, 0.5, 0.4, sections=8))
+    paint = Paint(views=8, resolution=64, steps=1, guidance=3.0, render=64, texture=64)
+    cameras = Baker(code.paint_modules(checkout), lump, paint, "cpu").cameras()
+    assert 6 <= len(cameras) <= 8
+    assert len({(one.elevation, one.azimuth) for one in cameras}) == len(cameras)

@@ -120,7 +120,10 @@ def test_unloaded_and_loaded_again(engine: HunyuanEngine, cutout: Image.Image) -
     first = engine.geometry(cutout, ORDER, quiet).parts[0]
     assert engine.unload() and not engine._shape.loaded
     assert not engine.unload()
-    assert np.array_equal(engine.geometry(cutout, ORDER, quiet).parts[0], first)
+    heard: list[str] = []
+    again = engine.geometry(cutout, ORDER, lambda share, words: heard.append(words))
+    assert np.array_equal(again.parts[0], first)
+    assert heard[0] == "loading the shape model" and heard[1].startswith("loading: 0.0 of 0.0 GB")
 
 
 def _truncate(weights: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import types
@@ -23,7 +24,11 @@ _kept: list[Any] = []
 def shape_modules(checkout: Checkout) -> Any:
     """The package `hy3dshape`, ready to use. Raises `EngineUnavailable`."""
     _prepare(checkout, texture=False)
-    return _import("hy3dshape")
+    known = "hy3dshape" in sys.modules
+    module = _import("hy3dshape")
+    if not known:
+        _freeze()
+    return module
 
 
 def paint_modules(checkout: Checkout) -> types.SimpleNamespace:
@@ -36,7 +41,8 @@ def paint_modules(checkout: Checkout) -> types.SimpleNamespace:
             f"custom_rasterizer cannot be imported ({error}). Build it: `pip install --no-build-isolation "
             f"{checkout.root}/hy3dpaint/custom_rasterizer`; or set ENABLE_TEXTURE=false."
         ) from error
-    return types.SimpleNamespace(
+    known = "hunyuanpaintpbr" in sys.modules
+    parts = types.SimpleNamespace(
         MeshRender=_import("DifferentiableRenderer.MeshRender").MeshRender,
         ViewProcessor=_import("utils.pipeline_utils").ViewProcessor,
         config=_import("textureGenPipeline").Hunyuan3DPaintConfig,
@@ -45,6 +51,9 @@ def paint_modules(checkout: Checkout) -> types.SimpleNamespace:
         dino=_import("hunyuanpaintpbr.unet.modules").Dino_v2,
         attention=_import("hunyuanpaintpbr.unet.attn_processor"),
     )
+    if not known:
+        _freeze()
+    return parts
 
 
 def check_versions() -> None:
@@ -81,6 +90,13 @@ class _Absent(types.ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
         return type(name, (), {})
+
+
+def _freeze() -> None:
+    """Keep what the imports made out of every later collection: it never goes, and looking through it takes as long
+    as a small model step. Called when code was imported, which is before any model is loaded."""
+    gc.collect()
+    gc.freeze()
 
 
 def _import(name: str) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from contextlib import suppress
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +13,7 @@ from daemon.engines.base import JSON, MODEL_SHARE, Cutout, Order, Progress, Unfi
 from daemon.engines.hunyuan import code
 from daemon.engines.hunyuan.checkout import Checkout
 from daemon.engines.hunyuan.device import TorchDevice
-from daemon.engines.hunyuan.finish import finished_shape, finished_texture
+from daemon.engines.hunyuan.finish import finished_shape, finished_texture, unpainted
 from daemon.engines.hunyuan.paint import PaintModel
 from daemon.engines.hunyuan.presets import Preset, as_json, preset
 from daemon.engines.hunyuan.shape import ShapeModel
@@ -92,19 +93,14 @@ class HunyuanEngine:
         }
 
     def versions(self) -> dict[str, str]:
-        found = {**self._remover.versions(), "hunyuan3d": "2.1"}
-        for name in LIBRARIES:
-            try:
-                found[name] = version(name)
-            except PackageNotFoundError:
-                continue
-        return found
+        return {**self._remover.versions(), **_libraries()}
 
     def cutout(self, photo: Image, remove_bg: bool, progress: Progress) -> Cutout:
         return self._remover.cutout(photo, remove_bg, progress)
 
     def geometry(self, cutout: Image, order: Order, progress: Progress) -> Unfinished:
         settings = self.preset(order)
+        self._shape.heard = progress
         if not self._shape.loaded:
             progress(0.0, "loading the shape model")
         points, faces = self.memory.run(
@@ -114,16 +110,17 @@ class HunyuanEngine:
         )
         return Unfinished(finished_shape, (points, faces, settings.faces, settings.paint is not None))
 
-    def texture(self, mesh: Trimesh, cutout: Image, order: Order, progress: Progress) -> Trimesh | Unfinished:
+    def texture(self, mesh: Trimesh, cutout: Image, order: Order, progress: Progress) -> Unfinished:
         """Painted where the preset is; `draft` and `balanced` keep their clay."""
         settings = self.preset(order)
         paint = settings.paint
         if paint is None:
-            return mesh
+            return Unfinished(unpainted, (mesh,))
         if getattr(mesh.visual, "uv", None) is None:  # its shape was made without a texture in mind
             progress(0.0, "unwrapping")
             mesh = unwrap(mesh)
         self._paint.paint = paint
+        self._paint.heard = progress
         if not self._paint.loaded:
             progress(0.0, "loading the texture model")
         maps, views = self.memory.run(
@@ -146,6 +143,15 @@ class HunyuanEngine:
         # Both, always: `or` would leave the second loaded.
         removed = self._remover.unload()
         return self.memory.unload() or removed
+
+
+@cache  # looking into every package's metadata takes longer than all else that a worker does around a step
+def _libraries() -> dict[str, str]:
+    found = {"hunyuan3d": "2.1"}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _share(progress: Progress) -> Progress:

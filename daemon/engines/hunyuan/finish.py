@@ -42,6 +42,12 @@ def finished_shape(
     return mesh
 
 
+def unpainted(mesh: Trimesh, progress: Progress) -> Trimesh:
+    """A model without a texture needs nothing more; its views and its file are made here too."""
+    progress(1.0, "without a texture")
+    return mesh
+
+
 def finished_texture(mesh: Trimesh, maps: Maps, used: Mapping[str, JSON], progress: Progress) -> Trimesh:
     """The mesh with its PBR material: what no view saw is filled, the maps keep their size."""
     progress(0.0, "filling what no view saw")
@@ -61,7 +67,7 @@ def finished_texture(mesh: Trimesh, maps: Maps, used: Mapping[str, JSON], progre
         mesh.vertices,
         mesh.faces,
         visual=TextureVisuals(uv=mesh.visual.uv, material=material),
-        metadata={**mesh.metadata, "painted": dict(used)},
+        metadata={**mesh.metadata, "used": dict(used)},
         process=False,
         validate=False,
     )

@@ -24,11 +24,13 @@ from daemon.engines.hunyuan.checkout import Checkout
 from daemon.engines.hunyuan.device import TorchDevice
 from daemon.engines.hunyuan.maps import Maps
 from daemon.engines.hunyuan.presets import Paint
-from daemon.engines.hunyuan.shape import require
+from daemon.engines.hunyuan.shape import require, unheard
 from daemon.engines.hunyuan.weights import DINO, PAINT, Weights
 
-WORKING = 12 << 30
-"""Bytes beside the weights for six views of 512 pixels: upstream's README gives 21 GB in all."""
+WORKING = 8 << 30
+WORKING_PER_PIXEL = 4400
+"""Bytes beside the weights, and for each pixel of all views together: a line through what is reported (21 GB in all
+for six views of 512 pixels by upstream's README, 28 GB for the same and 41 GB for eight of 768 by others)."""
 MARGIN = 0.1
 """Share of the reference image left free around the object."""
 
@@ -52,6 +54,8 @@ class PaintModel:
         self._pipeline: Any = None
         self._dino: Any = None
         self._upscaler: Any = None
+        self.heard: Progress = unheard
+        """Told how a load gets on."""
 
     @property
     def loaded(self) -> bool:
@@ -68,7 +72,7 @@ class PaintModel:
         paint, dino = self._weights.size(PAINT), self._weights.size(DINO) // 2
         on_device = (max(paint, dino) if self.offload else paint + dino) * (1 if self._device.is_cuda else 2)
         views, side = (self.paint.views, self.paint.resolution) if self.paint else (6, 512)
-        return on_device + min(WORKING * views * side**2 // (6 * 512**2), 4 * on_device)
+        return on_device + min(WORKING + WORKING_PER_PIXEL * views * side**2, 4 * on_device)
 
     def economise(self) -> bool:
         able, self._may_economise = self._may_economise, False
@@ -83,6 +87,7 @@ class PaintModel:
 
     def load(self) -> None:
         parts = code.paint_modules(self._checkout)
+        self._weights.read_ahead([PAINT, DINO], self.heard)
         from diffusers import AutoencoderKL, UniPCMultistepScheduler
 
         folder, dtype = require(self._weights, PAINT), self._device.dtype

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import pickle
 from collections.abc import Iterator
@@ -43,6 +45,8 @@ class ShapeModel:
         self._device = device
         self._flashvdm = flashvdm
         self._pipeline: Any = None
+        self.heard: Progress = unheard
+        """Told how a load gets on."""
 
     @property
     def loaded(self) -> bool:
@@ -60,15 +64,21 @@ class ShapeModel:
         folder = require(self._weights, SHAPE)
         module = code.shape_modules(self._checkout)
         saved = _saved_shapes(folder / "model.fp16.ckpt")
-        with torch.device("meta"):
-            for part in ("model", "vae", "conditioner"):
-                with _quiet():
+        for part in ("model", "vae", "conditioner"):
+            try:
+                with torch.device("meta"), contextlib.redirect_stdout(io.StringIO()):  # upstream prints
                     made = module.pipelines.instantiate_from_config(_config(folder)[part])
-                compare(f"{folder.name}/{part}", _shapes(made.state_dict()), saved.get(part, {}))
+            except (KeyError, TypeError, AttributeError, ImportError, AssertionError) as error:
+                raise EngineUnavailable(
+                    f"{folder / 'config.yaml'} does not fit the code at {self._checkout.root} "
+                    f"({type(error).__name__}: {error}). {PULL}"
+                ) from error
+            compare(f"{folder.name}/{part}", _shapes(made.state_dict()), saved.get(part, {}))
 
     def load(self) -> None:
         module = code.shape_modules(self._checkout)
         folder = require(self._weights, SHAPE)
+        self._weights.read_ahead([SHAPE], self.heard)
         self._pipeline = module.Hunyuan3DDiTFlowMatchingPipeline.from_pretrained(
             str(folder.parent), device=str(self._device.torch), dtype=self._device.dtype, subfolder=SHAPE
         )
@@ -128,6 +138,10 @@ class ShapeModel:
             hook.remove()
 
 
+def unheard(share: float, message: str) -> None:
+    """Progress that nobody waits for."""
+
+
 def require(weights: Weights, part: str) -> Path:
     """The folder of a part of the weights. Raises `EngineUnavailable`."""
     folder = weights.folder(part)
@@ -176,13 +190,3 @@ def _saved_shapes(path: Path) -> dict[str, dict[str, tuple[int, ...]]]:
 
 def _shapes(tensors: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Upstream prints while it builds a model."""
-    import contextlib
-    import io
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
