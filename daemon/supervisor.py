@@ -28,6 +28,7 @@ from spool import layout, lock
 from spool.board import Board
 from spool.draft import resume_adoptions
 from spool.spool import Spool
+from spool.tally import WORKER_DIED, Tally
 
 log = logging.getLogger(__name__)
 
@@ -254,6 +255,8 @@ class Supervisor:
         joblog.carry_stacks(self.spool, worker, reason)
         for job_id, folder in self.spool.recover(worker, self.config.attempts, reason, refund=refund):
             log.warning("job %s: worker %s %s; on to %s/", job_id, worker, reason, folder)
+            if folder == layout.FAILED:
+                Tally(self.spool.root, "supervisor").failure(WORKER_DIED)
 
     def _signal_all(self, number: signal.Signals) -> None:
         for crew in self.crews:

@@ -30,12 +30,13 @@ from daemon.pulse import Pulse
 from daemon.reporter import Drained, Reporter
 from daemon.stages import PhotoLimits
 from daemon.wake import Wake
-from spool import layout
+from spool import layout, tally
 from spool.job import Job
 from spool.layout import STAGE_OF_FOLDER, Stage
 from spool.settings import room_left
 from spool.spool import Spool
 from spool.status import Status, read_attempts, refund_attempt
+from spool.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Worker:
         self._worked = time.monotonic()
         self._loaded = False
         self._pause = 0.0
+        self._tally = Tally(spool.root, post.name)
 
     def drain(self, signum: int = 0, frame: FrameType | None = None) -> None:
         """End after the running stage, or at its next step once the drain limit has passed."""
@@ -120,6 +122,7 @@ class Worker:
     def take(self, job: Job, stage: Stage) -> None:
         """Do one claimed job's stage and move the job to where it belongs then."""
         if job.cancelled:
+            self._tally.failure(tally.CANCELLED)
             self.spool.fail(job.path, "cancelled")
         elif job.next_folder() != stage.folder:
             self.spool.advance(job)  # resumed: the product of this stage is there already
@@ -146,8 +149,10 @@ class Worker:
             self._loaded = True
             stages.WORK[stage.name](job, self.engine, self._limits, report)
         except Cancelled:
+            self._tally.failure(tally.CANCELLED)
             self.spool.fail(job.path, "cancelled")
         except BadJob as error:
+            self._tally.failure(tally.BAD_JOB)
             log.warning("job %s: %s", job.id, error)
             self.spool.fail(job.path, str(error))
         except EngineError as error:
@@ -170,6 +175,7 @@ class Worker:
         return self._drain_by is not None and time.monotonic() >= self._drain_by
 
     def _finish(self, job: Job, stage: Stage, status: Status, seconds: float) -> None:
+        self._tally.stage(stage.name, seconds)
         timings = {**status.timings, stage.name: round(seconds, 3)}
         resting = job.next_folder() in (layout.DONE, layout.HELD)
         if resting:
@@ -183,6 +189,7 @@ class Worker:
         tried = read_attempts(job.path)[stage.name]
         log.warning("job %s: %s failed (attempt %d): %s", job.id, stage.name, tried, reason)
         if tried >= self.config.attempts:
+            self._tally.failure(tally.ENGINE)
             self.spool.fail(job.path, f"{stage.name} failed {tried} times; the last time: {reason}")
         else:
             replace(Status.read(job.path), message=f"trying again: {reason}", worker=None).write(job.path)

@@ -16,6 +16,7 @@ from httpd.app import create_app
 from httpd.config import HttpConfig
 from httpd.patience import MAX_HEADERS, patient
 from httpd.quiet import QuietServer
+from httpd.webhooks import Postman
 from spool.errors import SpoolError
 from spool.logs import to_stderr
 from spool.parent import die_with
@@ -40,7 +41,7 @@ def main() -> int:
         die_with(parent)
     try:
         config = read(HttpConfig)
-        to_stderr(config.log_level, "httpd")
+        to_stderr(config.log_level, "httpd", config.log_format)
         Spool.open(config.spool)
         listener = inherited() or listen(config)
         app = create_app(config, require_key=needs_key(config, listener))
@@ -51,6 +52,7 @@ def main() -> int:
         uvicorn.Config(
             app,
             log_config=None,
+            access_log=False,
             timeout_graceful_shutdown=DRAIN,
             server_header=False,
             lifespan="off",
@@ -59,6 +61,8 @@ def main() -> int:
         ),
         on_stop=app.state.feed.close,
     )
+    if config.callback_hosts:
+        Postman(app.state.spool, config).start()
     log.info("serving on %s", listener.getsockname())
     with listener:
         server.run(sockets=[listener])

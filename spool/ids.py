@@ -7,6 +7,8 @@ import re
 import time
 
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+PATTERN = f"^{_CANONICAL.pattern}$"
+"""The same for a JSON schema."""
 _last_tick = 0
 
 
@@ -29,3 +31,8 @@ def new_id() -> str:
 def is_job_id(name: str) -> bool:
     """Whether `name` is a job id and nothing else: also what keeps paths out of the URLs."""
     return _CANONICAL.fullmatch(name) is not None
+
+
+def made_at(job_id: str) -> float:
+    """When an id was made, in seconds since 1970."""
+    return int(job_id[:8] + job_id[9:13], 16) / 1000

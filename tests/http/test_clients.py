@@ -29,8 +29,15 @@ BLENDER = {
 }
 """What the add-on of Hunyuan3D-2 sends, field by field."""
 MODELS_21 = {
-    "image": PHOTO, "prompt": None, "remove_background": True, "texture": False, "seed": 1234,
-    "octree_resolution": 256, "num_inference_steps": 5, "guidance_scale": 5.0, "num_chunks": 8000,
+    "image": PHOTO,
+    "prompt": None,
+    "remove_background": True,
+    "texture": False,
+    "seed": 1234,
+    "octree_resolution": 256,
+    "num_inference_steps": 5,
+    "guidance_scale": 5.0,
+    "num_chunks": 8000,
     "face_count": 40000,
 }
 """All fields of Hunyuan3D-2.1's GenerationRequest with their defaults."""
