@@ -27,7 +27,7 @@ from tests.support import submit
 from tests.test_httpd import ALL, client_of, make, upload
 
 CONFIG = Path(__file__).parent / "schemathesis.toml"
-EXAMPLES = 4
+EXAMPLES = int(os.environ.get("PROTOSCALE_TEST_FUZZ", "2"))
 """Requests that schemathesis invents per operation; `make fuzz` invents many more."""
 
 
@@ -127,7 +127,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     }
     with server(spool.root, port, environ=environ, stderr=subprocess.DEVNULL):
         url = f"http://127.0.0.1:{port}"
-        told = with_real_jobs(httpx.get(f"{url}/openapi.json").json(), ids)
+        told = with_real_jobs(httpx.get(f"{url}/openapi.json").json(), ids[:2])
         (tmp_path / "openapi.json").write_text(json.dumps(told))
         command = [
             str(Path(sys.executable).parent / "schemathesis"),
@@ -141,6 +141,6 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
         run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     os.close(held)
     assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
-    assert "No issues found" in run.stdout
+    assert "Tested: 21" in run.stdout and "Failures:" not in run.stdout
     assert all(spool.find(job_id) for job_id in spool.waiting(layout.HELD))
     assert all(isinstance(route, Route) for route in ROUTES)
