@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 IMAGE ?= examples/coffee.png
 export U2NET_HOME ?= $(CURDIR)/build/u2net
 
-.PHONY: demo test check format clean bench setup
+.PHONY: demo test check fuzz format clean bench setup
 
 demo: setup
 	@$(BIN)/python examples/demo.py "$(IMAGE)"
@@ -18,6 +18,11 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@.ci/audit $(BIN)
+
+# schemathesis with many more invented requests than `make test` takes (a few minutes)
+fuzz: setup
+	@PROTOSCALE_TEST_FUZZ=200 $(BIN)/python -m pytest -q tests/http/test_openapi.py
 
 format: setup
 	$(BIN)/ruff format .
