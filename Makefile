@@ -26,6 +26,11 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@.ci/audit $(BIN)
+
+# schemathesis with many more invented requests than `make test` takes (a few minutes)
+fuzz: setup
+	@PROTOSCALE_TEST_FUZZ=200 $(BIN)/python -m pytest -q tests/http/test_openapi.py
 
 format: setup
 	$(BIN)/ruff format .

@@ -22,6 +22,7 @@ from daemon.process import EX_CONFIG, EX_IOERR
 from daemon.service_record import Death
 from spool import layout
 from spool.spool import Spool
+from spool.tally import WORKER_DIED, Tally
 from spool.trouble import Charge, Verdict
 
 log = logging.getLogger(__name__)
@@ -120,3 +121,5 @@ def put_back(
     joblog.carry_stacks(spool, worker, how)
     for job_id, folder in spool.recover(worker, attempts, how, verdicts=verdicts):
         log.warning("job %s: worker %s: %s; on to %s/", job_id, worker, how, folder)
+        if folder == layout.FAILED:
+            Tally(spool.root, "supervisor").failure(WORKER_DIED)

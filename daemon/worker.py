@@ -34,12 +34,13 @@ from daemon.pulse import Pulse
 from daemon.reporter import Drained, Reporter
 from daemon.stages import PhotoLimits, Rest
 from daemon.wake import Wake
-from spool import layout
+from spool import layout, tally
 from spool.job import Job
 from spool.layout import STAGE_OF_FOLDER, Stage
 from spool.settings import room_left
 from spool.spool import Spool
 from spool.status import Status, read_attempts, refund_attempt
+from spool.tally import Tally
 from spool.trouble import Trouble
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Worker:
         self._disk_troubles = 0
         self._paused_until = 0.0
         self._attempts = 0
+        self._tally = Tally(spool.root, post.name)
 
     def drain(self, signum: int = 0, frame: FrameType | None = None) -> None:
         """End after the running stage, or at its next step once the drain limit has passed."""
@@ -173,6 +175,7 @@ class Worker:
     def take(self, job: Job, stage: Stage) -> None:
         """Do one claimed job's stage and move the job to where it belongs then."""
         if job.cancelled:
+            self._tally.failure(tally.CANCELLED)
             self.spool.fail(job.path, "cancelled")
         elif job.next_folder() != stage.folder:
             self.spool.advance(job)  # resumed: the product of this stage is there already
@@ -225,8 +228,10 @@ class Worker:
         try:
             status, rest = work()
         except Cancelled:
+            self._tally.failure(tally.CANCELLED)
             self.spool.fail(job.path, "cancelled")
         except BadJob as error:
+            self._tally.failure(tally.BAD_JOB)
             log.warning("job %s: %s", job.id, error)
             self.spool.fail(job.path, str(error))
         except EngineError as error:
@@ -248,6 +253,7 @@ class Worker:
         return self._drain_by is not None and time.monotonic() >= self._drain_by
 
     def _finish(self, job: Job, stage: Stage, status: Status, seconds: float) -> None:
+        self._tally.stage(stage.name, seconds)
         timings = {**status.timings, stage.name: round(seconds, 3)}
         resting = job.next_folder() in (layout.DONE, layout.HELD)
         if resting:
@@ -268,6 +274,7 @@ class Worker:
         tried = read_attempts(job.path)[stage.name]
         log.warning("job %s: %s failed (attempt %d): %s", job.id, stage.name, tried, reason)
         if tried >= self.config.attempts:
+            self._tally.failure(tally.ENGINE)
             self.spool.fail(job.path, f"{stage.name} failed {tried} times; the last time: {reason}")
         else:
             Trouble.read(job.path).resting(policy.rest_after(tried)).write(job.path)

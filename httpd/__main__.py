@@ -16,6 +16,7 @@ from httpd.app import create_app
 from httpd.config import HttpConfig
 from httpd.handover import Closing, Handover
 from httpd.patience import MAX_HEADERS, patient
+from httpd.webhooks import Postman
 from spool.errors import SpoolError
 from spool.logs import complain, to_stderr
 from spool.notify import Systemd
@@ -41,7 +42,8 @@ def main() -> int:
         die_with(parent)
     try:
         config = read(HttpConfig)
-        to_stderr(config.log_level, "httpd", "protoscale-httpd" if socket_activated() else "protoscale")
+        name = "protoscale-httpd" if socket_activated() else "protoscale"
+        to_stderr(config.log_level, "httpd", config.log_format, name)
         Spool.open(config.spool)
         listener = inherited() or listen(config)
         app = create_app(config, require_key=needs_key(config, listener))
@@ -55,6 +57,7 @@ def main() -> int:
         uvicorn.Config(
             closing,
             log_config=None,
+            access_log=False,
             timeout_graceful_shutdown=DRAIN,
             server_header=False,
             lifespan="off",
@@ -67,6 +70,8 @@ def main() -> int:
         Systemd(os.environ if parent is None else {}),
         on_stop=app.state.feed.close,
     )
+    if config.callback_hosts:
+        Postman(app.state.spool, config).start()
     log.info("serving on %s", address)
     with listener:
         server.run(sockets=[listener])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spool.settings import SpoolSettings, number, one_of, setting, size, whole
+from spool.settings import SpoolSettings, WrongSetting, flag, number, one_of, setting, size, whole
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -95,6 +95,34 @@ class HttpConfig(SpoolSettings):
         whole(0),
         "Event streams open at once, per HTTP process; more are refused (503).",
     )
+    callback_hosts: tuple[str, ...] = setting(
+        "PROTOSCALE_CALLBACK_HOSTS",
+        "",
+        "names such as hooks.example or *.example, with commas",
+        _hosts,
+        "Hosts that webhooks may go to; empty turns webhooks off.",
+    )
+    callback_url: str = setting(
+        "PROTOSCALE_CALLBACK_URL",
+        "",
+        "an http or https address",
+        str,
+        "Webhook for every job that names no `callback_url` of its own.",
+    )
+    callback_secret: str = setting(
+        "PROTOSCALE_CALLBACK_SECRET",
+        "",
+        "at least 16 characters",
+        str,
+        "What webhooks are signed with; needed where they are on.",
+    )
+    callback_private: bool = setting(
+        "PROTOSCALE_CALLBACK_PRIVATE",
+        "false",
+        "true or false",
+        flag,
+        "Whether webhooks may go to private addresses (10.0.0.0/8, loopback, ...).",
+    )
     header_timeout: float = setting(
         "PROTOSCALE_HEADER_TIMEOUT",
         "10",
@@ -109,3 +137,11 @@ class HttpConfig(SpoolSettings):
         number(0.1),
         "Longest pause within a body; over a longer time it must make 8 KiB a second (408).",
     )
+
+    def __post_init__(self) -> None:
+        if self.callback_hosts and len(self.callback_secret) < 16:
+            raise WrongSetting(
+                "PROTOSCALE_CALLBACK_HOSTS needs a PROTOSCALE_CALLBACK_SECRET of at least 16 characters"
+            )
+        if self.callback_url and not self.callback_hosts:
+            raise WrongSetting("PROTOSCALE_CALLBACK_URL needs its host in PROTOSCALE_CALLBACK_HOSTS")

@@ -163,7 +163,11 @@ class Feed:
             lambda: {job_id: self.status(job_id) for job_id in one_job if job_id}
         )
         everything = [listener for listener in self._listeners if listener.job_id is None]
-        summaries = await anyio.to_thread.run_sync(self._summaries, sorted(changed)) if everything else []
+        summaries = (
+            await anyio.to_thread.run_sync(self._summaries, sorted(changed - self._scan.shifted))
+            if everything
+            else []
+        )
         for listener in self._listeners:
             if listener.job_id in statuses:
                 listener.put(statuses[listener.job_id])

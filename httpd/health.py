@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from httpd.state import config_of, spool_of
 from spool import layout
-from spool.board import OUT, Board, Slot, slots_of
+from spool.board import BUSY, IDLE, OUT, Board, Slot, slots_of
 from spool.settings import room_left
 
 
@@ -36,6 +36,20 @@ async def health(request: Request) -> Response:
             "queue": {stage.name: len(spool.waiting(stage.folder)) for stage in layout.STAGES},
         }
     )
+
+
+async def ready(request: Request) -> Response:
+    """200 where a worker has passed its check and new jobs are accepted, else 503; both say why not."""
+    spool = spool_of(request)
+    board = Board.read(spool.root)
+    reasons = []
+    if board is None:
+        reasons.append("no supervisor works on this spool")
+    elif not any(slot.state in (IDLE, BUSY) for slot in board.workers):
+        reasons.append("no worker is ready")
+    if not room_left(spool.root, config_of(request).reserve):
+        reasons.append("the disk is below PROTOSCALE_RESERVE")
+    return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
 
 async def metrics_gpu(request: Request) -> Response:

@@ -17,10 +17,12 @@ from starlette.requests import Request
 
 from httpd.access import caller_of
 from httpd.config import HttpConfig
+from httpd.delivery import check_url
 from httpd.limits import check_queue, check_share
 from httpd.state import config_of, ledger_of, spool_of
 from spool import idempotency, layout, picture
 from spool import job as jobs
+from spool.callbacks import Promise
 from spool.draft import Draft
 from spool.errors import InvalidRequest, NoSuchJob, SpoolFull
 from spool.settings import flag, room_left
@@ -68,7 +70,7 @@ def publish(
         raise HTTPException(415, f"this is not a picture the service reads; send {picture.ACCEPTED}")
     check_size(part, config)
     request = jobs.Request.new(source="http", name=name, suffix=suffix, client=draft.request.client, **wishes)
-    request = replace(request, id=draft.request.id)
+    request = replace(request, id=draft.request.id, callback_url=request.callback_url or config.callback_url)
     if key is None:
         return _move(draft, request)
     _sweep(spool)
@@ -88,6 +90,9 @@ def publish(
 
 def _move(draft: Draft, request: jobs.Request) -> str:
     (draft.path / PART).rename(draft.path / request.input)
+    if request.callback_url:
+        # On the disk before the job appears, so that no end of it is missed.
+        Promise(request.id, request.callback_url).write(draft.root)
     starts = request.views or request.model
     Draft(draft.root, draft.path, request).publish(layout.INBOX if starts else layout.HELD)
     return request.id
@@ -134,10 +139,13 @@ def check_size(path: Path, config: HttpConfig) -> None:
         )
 
 
-def wishes_of(values: dict[str, str]) -> dict[str, Any]:
+def wishes_of(values: dict[str, str], config: HttpConfig) -> dict[str, Any]:
     """What the fields of a form ask for. Raises InvalidRequest naming the field."""
     start = _flag(values, "start", False)
     wishes: dict[str, Any] = {"views": start, "model": start, "remove_bg": _flag(values, "remove_bg", True)}
+    if values.get("callback_url"):
+        check_url(values["callback_url"], config)
+        wishes["callback_url"] = values["callback_url"]
     if values.get("seed"):
         try:
             wishes["seed"] = int(values["seed"])

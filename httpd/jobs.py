@@ -15,6 +15,7 @@ from httpd.answers import applied, tagged
 from httpd.limits import check_queue
 from httpd.state import config_of, spool_of
 from spool import layout
+from spool.callbacks import Promise
 from spool.ids import is_job_id
 from spool.spool import Found, Spool
 from spool.view import look, summary
@@ -27,6 +28,11 @@ async def status(request: Request) -> Response:
     """200 with the status object."""
     # A dozen small system calls: handing them to a thread would cost more than they do.
     return tagged(request, look(spool_of(request), request.path_params["job_id"]))
+
+
+async def one(request: Request) -> Response:
+    """GET: the status object. DELETE: the job is gone."""
+    return await (delete if request.method == "DELETE" else status)(request)
 
 
 async def generate_multiangle(request: Request) -> Response:
@@ -58,7 +64,15 @@ async def cancel(request: Request) -> Response:
 
 async def retry(request: Request) -> Response:
     """202: a failed job is queued again."""
-    return await _ask(request, Spool.retry)
+    return await _ask(request, _retry)
+
+
+def _retry(spool: Spool, job_id: str) -> Found:
+    wanted = spool.find(job_id).job.request
+    found = spool.retry(job_id)
+    if wanted.callback_url:
+        Promise(job_id, wanted.callback_url).write(spool.root)  # its first end was told already
+    return found
 
 
 async def _ask(request: Request, change: Callable[[Spool, str], Found]) -> Response:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 from spool import layout
-from spool.ids import is_job_id
 from spool.spool import Spool
 
 RESTING = (layout.HELD, layout.DONE, layout.FAILED)
@@ -25,6 +23,8 @@ class Scan:
         self._resting: dict[str, tuple[int, set[str]]] = {}
         self.running = 0
         """How many jobs were running at the last look."""
+        self.shifted: set[str] = set()
+        """Which of the changed only moved up in their queue."""
 
     def changed(self) -> set[str]:
         """The ids of jobs that came, went, moved up in a queue, or made progress."""
@@ -32,6 +32,10 @@ class Scan:
         before, now = self._active or {}, self._look_at_active()
         self._active = now
         ids = {job_id for job_id in before.keys() | now.keys() if before.get(job_id) != now.get(job_id)}
+        # The folder and its times come first in a mark, the place in the queue last.
+        self.shifted = {
+            job_id for job_id in ids & before.keys() & now.keys() if before[job_id][:2] == now[job_id][:2]
+        }
         for folder in RESTING:
             ids |= self._moved(folder)
         return set() if first else ids
@@ -41,13 +45,13 @@ class Scan:
         marks: dict[str, Mark] = {}
         for stage in layout.STAGES:
             for position, job_id in enumerate(self._spool.waiting(stage.folder)):
-                marks[job_id] = (stage.folder, position, _changed_at(root / stage.folder / job_id))
+                marks[job_id] = (stage.folder, _changed_at(root / stage.folder / job_id), position)
         self.running = 0
         for worker in self._spool.workers():
             for job_id in self._spool.waiting(f"{layout.RUNNING}/{worker}"):
                 self.running += 1
                 path = root / layout.RUNNING / worker / job_id
-                marks[job_id] = (worker, _changed_at(path), _changed_at(path / layout.STATUS))
+                marks[job_id] = (worker, (_changed_at(path), _changed_at(path / layout.STATUS)), 0)
         return marks
 
     def _moved(self, folder: str) -> set[str]:
@@ -56,7 +60,7 @@ class Scan:
         seen_at, names = self._resting.get(folder, (-1, set()))
         if changed_at == seen_at:
             return set()
-        fresh = {name for name in os.listdir(self._spool.root / folder) if is_job_id(name)}
+        fresh = set(self._spool.waiting(folder))
         settled = time.time_ns() - changed_at > _TICK
         self._resting[folder] = (changed_at if settled else -1, fresh)
         return fresh ^ names

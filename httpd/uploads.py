@@ -23,7 +23,16 @@ from spool.view import look
 
 FILE = ("file", "files")
 """`files` is what older clients call it; one picture all the same."""
-FIELDS = ("remove_bg", "enhanced_detail", "quality", "quality_preset", "enable_pbr", "seed", "start")
+FIELDS = (
+    "remove_bg",
+    "enhanced_detail",
+    "quality",
+    "quality_preset",
+    "enable_pbr",
+    "seed",
+    "start",
+    "callback_url",
+)
 MAX_FIELD = 1024
 BATCH = 1 << 20
 """Bytes that are gathered before they go to a thread: parsing and writing never hold up the event loop."""
@@ -42,7 +51,7 @@ async def upload(request: Request) -> Response:
         await _receive(request, form, config)
         if form.filename is None:
             raise HTTPException(422, "the form has no `file`; send the picture in a field called `file`")
-        wishes, key = intake.wishes_of(form.values), request.headers.get("idempotency-key")
+        wishes, key = intake.wishes_of(form.values, config), request.headers.get("idempotency-key")
         job_id = await run_in_threadpool(intake.publish, draft, spool, config, form.filename, wishes, key)
     except ClientDisconnect:
         await run_in_threadpool(draft.discard)

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from spool import durable, filesystem, layout
 from spool.draft import Draft
 from spool.errors import InvalidRequest, NoSuchJob, SpoolUnusable, WrongState
-from spool.ids import is_job_id
+from spool.ids import is_job_id, only
 from spool.job import Job, Request
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, STAGE_OF_FOLDER, TMP
 from spool.status import Status, as_error, count_attempt, read_attempts, refund_attempt
@@ -74,7 +74,7 @@ class Spool:
 
     def waiting(self, folder: str) -> list[str]:
         """The ids of the jobs in a folder, oldest first."""
-        return sorted(name for name in os.listdir(self.root / folder) if is_job_id(name))
+        return sorted(only(os.listdir(self.root / folder)))
 
     def draft(self, request: Request) -> Draft:
         """Begin a new job in `tmp/`; nobody sees it before `Draft.publish`."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Any
 
 from spool import layout
 from spool.errors import NoSuchJob
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, STAGE_OF_FOLDER
+from spool.listing import ids_in
 from spool.spool import Found, Spool
 from spool.status import public_error, read_attempts
 
@@ -92,7 +94,7 @@ def queue_position(spool: Spool, found: Found) -> int | None:
     """How many jobs wait in the same folder before this one, plus one; None for jobs that do not wait."""
     if found.folder not in STAGE_OF_FOLDER:
         return None
-    return 1 + sum(1 for job_id in spool.waiting(found.folder) if job_id < found.job.id)
+    return 1 + bisect_left(ids_in(spool.root / found.folder), found.job.id)
 
 
 def look(spool: Spool, job_id: str) -> dict[str, Any]:

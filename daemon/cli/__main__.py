@@ -56,7 +56,13 @@ def parser() -> argparse.ArgumentParser:
 
     run = add("run", "run the service: supervisor, workers and HTTP server, until SIGTERM", "protoscale run")
     run.add_argument("--no-http", action="store_true", help="without the HTTP server")
-    add("serve", "run the HTTP server alone", "protoscale serve")
+    serve = add("serve", "run the HTTP server alone", "protoscale serve")
+    for command in (run, serve):
+        command.add_argument(
+            "--log-format",
+            choices=("text", "json"),
+            help="log lines for people, or for programs (default text)",
+        )
 
     submit = add(
         "submit",
@@ -216,6 +222,8 @@ def _command(options: argparse.Namespace) -> int:
     if name in ("run", "serve"):
         from daemon.cli import service
 
+        if options.log_format:
+            os.environ["PROTOSCALE_LOG_FORMAT"] = options.log_format
         return service.run(options.no_http) if name == "run" else service.serve()
     if name == "submit":
         from daemon.cli import submit

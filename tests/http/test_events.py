@@ -171,6 +171,7 @@ def test_a_scan_sees_every_move(spool: Spool) -> None:
     assert scan.changed() == {third.id}
     assert make(spool, layout.CUTOUT_PNG) == "geometry"
     assert scan.changed() == {first.id, third.id}  # the third moved up
+    assert scan.shifted == {third.id}
     spool.cancel(second.id)
     assert scan.changed() == {second.id}
     spool.remove(second.id)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from spool.logs import entry
+from spool.journal import entry
 from spool.notify import Systemd
 from tests.service import ROOT
 
