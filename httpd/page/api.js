@@ -13,15 +13,33 @@ export class Refused extends Error {
 export class Unreachable extends Error {}
 
 let key = localStorage.getItem(KEY);
-let askForKey = async () => null;
+let question = async () => null;
+let asking = null;
+let declined = false;
 
 // `ask` is called where the service wants a key and has none, or a wrong one; it returns a key or null.
 export function onKeyWanted(ask) {
-  let asking = null;
-  askForKey = () => (asking ??= ask().finally(() => (asking = null)));
+  question = ask;
 }
 
 export const hasKey = () => Boolean(key);
+// The person was asked and said no: everything that needs a key fails until `enterKey`.
+export const keyDeclined = () => declined;
+
+// Many calls may want a key at once; the person is asked once, and not again after a no.
+async function askForKey() {
+  if (declined) return null;
+  asking ??= question().finally(() => (asking = null));
+  const given = await asking;
+  declined = !given;
+  return given;
+}
+
+export async function enterKey() {
+  declined = false;
+  const given = await askForKey();
+  if (given) keep(given);
+}
 
 function keep(value) {
   key = value;
