@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 IMAGE ?= examples/coffee.png
 export U2NET_HOME ?= $(CURDIR)/build/u2net
 
-.PHONY: demo test check format clean bench setup
+.PHONY: demo test check format clean bench setup page-pictures
 
 demo: setup
 	@$(BIN)/python examples/demo.py "$(IMAGE)"
 
 test: setup
 	@$(BIN)/python -m pytest -q
+
+# The screenshots in the documents, made by the browser tests.
+page-pictures: setup
+	@PROTOSCALE_TEST_PICTURES=docs/images $(BIN)/python -m pytest -q tests/page/test_page.py
 
 check: setup
 	$(BIN)/ruff format --check .

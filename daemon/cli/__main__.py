@@ -99,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
     pull = kinds.add_parser("pull", help="fetch a model and verify it by its sha256")
     pull.add_argument("name", nargs="?", metavar="NAME", help="which (default: REMBG_MODEL)")
 
+    add("mcp", "serve the service as tools of an assistant (MCP over stdin and stdout)", "protoscale mcp")
     add("doctor", "tell what works here, what does not, and what to do", "protoscale doctor", json=True)
     return top
 
@@ -179,6 +180,10 @@ def _command(options: argparse.Namespace) -> int:
         from daemon.cli import models
 
         return models.run(options)
+    if name == "mcp":
+        from daemon.cli import mcp
+
+        return mcp.run()
     if name == "doctor":
         from daemon.cli import doctor
 

@@ -82,10 +82,12 @@ def choose(page: Page, *photos: Path, quality: str = "draft") -> None:
     page.locator("#files").set_input_files(list(photos))
 
 
-def is_ready(page: Page) -> None:
-    """Wait until the job that is looked at is done and its model drawn."""
+def is_ready(page: Page, name: str = "coffee.png") -> None:
+    """Wait until the job of that name is looked at, is done, and its model drawn."""
+    page.locator("#job-name", has_text=name).wait_for()
+    job = page.url.partition("#")[2]
     page.locator("#job-state[data-status=completed]").wait_for()
-    page.locator("canvas[data-drawn$='/model.glb']").wait_for()
+    page.locator(f"canvas[data-drawn='{job}/model.glb']").wait_for()
     settle(page)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,7 +140,7 @@ def test_cancel_retry_and_delete(page: Page, service: Service, ellipse: Path, ad
     expect(page.locator("#job-state")).to_have_text("Cancelled")
     expect(row(page, "ellipse.png")).to_contain_text("Cancelled")
     page.get_by_role("button", name="Try again").click()
-    is_ready(page)
+    is_ready(page, "ellipse.png")
     job = page.url.partition("#")[2]
     page.locator("#delete").click()
     page.get_by_role("button", name="Keep it").click()
@@ -174,9 +175,9 @@ def test_reload_second_tab_lost_connection_and_killed_server(
         (web,) = [child for child in service.children() if "httpd" in child.cmdline()]
         web.kill()
         until(lambda: _answers(service), 60)
-    is_ready(other)  # nobody reloaded it
+    is_ready(other, "ellipse.png")  # nobody reloaded it
     page.bring_to_front()
-    is_ready(page)
+    is_ready(page, "ellipse.png")
     page.locator("#delete").click()
     page.locator("#confirm-yes").click()
     other.bring_to_front()
@@ -200,7 +201,7 @@ def test_keyboard_only(page: Page, service: Service, ellipse: Path) -> None:
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
     chooser.value.set_files(ellipse)
-    is_ready(page)
+    is_ready(page, "ellipse.png")
     expect(page.locator("#job-about")).to_contain_text("Draft")
     tab_to("#canvas")
     before = pixels(page.locator("#canvas"))
@@ -233,8 +234,6 @@ def test_many_photos_dropped_and_pasted_and_what_is_no_photo(page: Page, tmp_pat
         const Kind = kind === "paste" ? ClipboardEvent : DragEvent;
         document.body.dispatchEvent(new Kind(kind, { ...options, [key]: files }));
     }"""
-    import base64
-
     photo = base64.b64encode(picture((200, 160))).decode()
     page.locator("#quality input[value=draft]").check(force=True)
     page.evaluate(f"globalThis.PHOTO = '{photo}'")
@@ -300,7 +299,9 @@ def test_in_the_dark(browser: Browser, address: str, model: str) -> None:
         keep(page, "dark")
 
 
-def test_without_the_viewer_it_says_so_and_shows_the_front(browser: Browser, address: str, model: str) -> None:
+def test_without_the_viewer_it_says_so_and_shows_the_front(
+    browser: Browser, address: str, model: str
+) -> None:
     with tab(browser, address) as page:
         page.route("**/page/three/**", lambda route: route.fulfill(status=404))
         page.goto(f"/#{model}")
