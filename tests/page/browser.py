@@ -104,9 +104,11 @@ def pixels(what: Locator) -> NDArray[np.int16]:
 def keep(page: Page, name: str, **options: Any) -> None:
     """A screenshot for the documents, in few enough colours to stay small."""
     PICTURES.mkdir(parents=True, exist_ok=True)
+    page.evaluate("scrollTo(0, 0)")
+    page.mouse.move(0, 0)
     shot = Image.open(io.BytesIO(page.screenshot(**options))).convert("RGB")
     target = PICTURES / f"page-{name}.png"
-    shot.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+    shot.quantize(COLOURS).save(target, optimize=True)
     assert target.stat().st_size < LARGEST, target
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import trimesh
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from tests.page.browser import (
@@ -268,6 +269,24 @@ def model(service: Service) -> str:
     job = str(answer.json()["job_id"])
     assert service.finished(job, 120)["status"] == "completed"
     return job
+
+
+def test_other_formats_and_the_print_report(browser: Browser, address: str, model: str) -> None:
+    if "/api/jobs/{job_id}/report" not in {route["path"] for route in httpx.get(address).json()["routes"]}:
+        pytest.skip("this server makes no exports")
+    with tab(browser, address) as page:
+        page.goto(f"/#{model}")
+        page.locator("#height").fill("0.5")
+        page.get_by_role("button", name="Can it be printed?").click()
+        expect(page.locator("#report .refusal")).to_contain_text("height_mm")
+        page.locator("#height").fill("80")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="STL").click()
+        assert download.value.suggested_filename == "coffee.stl"
+        tall = trimesh.load_mesh(download.value.path(), file_type="stl").extents[2]
+        assert tall == pytest.approx(80, rel=1e-3)
+        page.get_by_role("button", name="Can it be printed?").click()
+        expect(page.locator("#report")).to_contain_text("cm³")
 
 
 def test_on_a_phone(browser: Browser, address: str, model: str) -> None:
