@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 IMAGE ?= examples/coffee.png
 export U2NET_HOME ?= $(CURDIR)/build/u2net
 
-.PHONY: demo test test-gpu check format clean bench setup install-systemd uninstall-systemd test-systemd crash crash-ext4 kill faults mutate fuzz soak orphans
+.PHONY: demo test test-gpu check format clean bench setup install-systemd uninstall-systemd test-systemd crash crash-ext4 kill faults mutate fuzz soak orphans page-pictures
 
 demo: setup
 	@$(BIN)/python examples/demo.py "$(IMAGE)"
@@ -21,6 +21,10 @@ soak: setup
 
 orphans: setup
 	@nice $(BIN)/python -m tests.soak.orphans --times 500
+
+# The screenshots in the documents, made by the browser tests.
+page-pictures: setup
+	@PROTOSCALE_TEST_PICTURES=docs/images $(BIN)/python -m pytest -q tests/page/test_page.py
 
 check: setup
 	$(BIN)/ruff format --check .

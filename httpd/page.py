@@ -22,7 +22,6 @@ HEADERS = {
             "style-src 'self'",
             "img-src 'self' blob:",
             "connect-src 'self' blob:",
-            "manifest-src 'self'",
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",

@@ -134,6 +134,7 @@ def parser() -> argparse.ArgumentParser:
     kinds.add_parser("ls", help="show the keys").add_argument("--json", action="store_true")
     kinds.add_parser("revoke", help="make a key worthless").add_argument("name", metavar="NAME")
 
+    add("mcp", "serve the service as tools of an assistant (MCP over stdin and stdout)", "protoscale mcp")
     doctor = add(
         "doctor", "tell what works here, what does not, and what to do", "protoscale doctor", json=True
     )
@@ -245,6 +246,10 @@ def _command(options: argparse.Namespace) -> int:
         from daemon.cli import keys
 
         return keys.run(options)
+    if name == "mcp":
+        from daemon.cli import mcp
+
+        return mcp.run()
     if name == "doctor":
         from daemon.cli import doctor
 

@@ -13,15 +13,33 @@ export class Refused extends Error {
 export class Unreachable extends Error {}
 
 let key = localStorage.getItem(KEY);
-let askForKey = async () => null;
+let question = async () => null;
+let asking = null;
+let declined = false;
 
 // `ask` is called where the service wants a key and has none, or a wrong one; it returns a key or null.
 export function onKeyWanted(ask) {
-  let asking = null;
-  askForKey = () => (asking ??= ask().finally(() => (asking = null)));
+  question = ask;
 }
 
 export const hasKey = () => Boolean(key);
+// The person was asked and said no: everything that needs a key fails until `enterKey`.
+export const keyDeclined = () => declined;
+
+// Many calls may want a key at once; the person is asked once, and not again after a no.
+async function askForKey() {
+  if (declined) return null;
+  asking ??= question().finally(() => (asking = null));
+  const given = await asking;
+  declined = !given;
+  return given;
+}
+
+export async function enterKey() {
+  declined = false;
+  const given = await askForKey();
+  if (given) keep(given);
+}
 
 function keep(value) {
   key = value;
@@ -73,6 +91,8 @@ const json = async (path, options) => (await request(path, options)).json();
 export const health = () => json("health");
 export const job = (id) => json(`api/jobs/${id}/status`);
 export const analysis = (id) => json(`api/jobs/${id}/result/analysis.json`);
+// Whether the model can be printed at the size in `query`.
+export const report = (id, query) => json(`api/jobs/${id}/report${query}`);
 export const remove = (id) => request(`api/jobs/${id}`, { method: "DELETE" });
 export const ask = (id, what) => json(`api/jobs/${id}/${what}`, { method: "POST" });
 
@@ -131,12 +151,16 @@ function detailIn(answer) {
   }
 }
 
+// The content at `path` as a blob: address, in memory until `release`.
+export async function blob(path) {
+  const url = URL.createObjectURL(await (await request(path)).blob());
+  return { url, release: () => URL.revokeObjectURL(url) };
+}
+
 // An address that an <img>, a link or a loader can use. With a key that is a blob, since those cannot send headers;
 // `release` gives it back.
 export async function address(path) {
-  if (!key) return { url: path, release: () => {} };
-  const url = URL.createObjectURL(await (await request(path)).blob());
-  return { url, release: () => URL.revokeObjectURL(url) };
+  return key ? blob(path) : { url: path, release: () => {} };
 }
 
 export const product = (id, name) => `api/jobs/${id}/result/${name}`;

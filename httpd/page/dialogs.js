@@ -16,7 +16,9 @@ export function confirmed(question) {
   return answered($("confirm"));
 }
 
-// An API key, or null.
+// An API key, or null. Enter means yes here, so the other button is none that a form knows.
+$("no-key").addEventListener("click", () => $("ask-key").close());
+
 export async function askKey() {
   $("key").value = "";
   return (await answered($("ask-key"))) ? $("key").value.trim() : null;

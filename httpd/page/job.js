@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { confirmed } from "./dialogs.js";
+import { Exports } from "./exports.js";
 import { facts } from "./facts.js";
 import { Picture } from "./picture.js";
 import { Screen } from "./screen.js";
@@ -23,6 +24,7 @@ export class JobView {
   #job = null;
   #screen = new Screen();
   #strip;
+  #exports = new Exports();
   #changed;
   #drawn = "";
 
@@ -70,6 +72,7 @@ export class JobView {
     this.#pictures(job);
     this.#made(job);
     this.#files(job);
+    this.#exports.show(job);
     facts(job, () => job.job_id === this.#job?.job_id);
   }
 
@@ -149,8 +152,7 @@ function strip(turn) {
 function link(job, name, label, made = document.createElement("a")) {
   made.textContent = label;
   made.href = api.product(job.job_id, name);
-  const stem = job.name.replace(/\.[^.]*$/, "") || "model";
-  made.download = name === "model.glb" ? `${stem}.glb` : `${stem}-${name}`;
+  made.download = words.fileName(job, name);
   made.onclick = api.hasKey() ? (event) => save(event, made, api.product(job.job_id, name)) : null;
   return made;
 }

@@ -34,6 +34,8 @@ const watch = new Watch(look);
 let first = true;
 
 async function look() {
+  $("key-button").hidden = !(api.hasKey() || api.keyDeclined());
+  $("key-button").textContent = api.hasKey() ? "Forget the API key" : "Enter an API key";
   try {
     const [health] = await Promise.all([api.health(), list.refresh(), showSelected()]);
     showService(health);
@@ -97,7 +99,8 @@ addEventListener("hashchange", async () => {
 });
 
 api.onKeyWanted(askKey);
-$("forget").addEventListener("click", () => {
+$("key-button").addEventListener("click", async () => {
+  if (!api.hasKey()) return api.enterKey().then(() => watch.now());
   api.forgetKey();
   location.reload();
 });

@@ -35,7 +35,10 @@ export class Screen {
     const file = glb(job);
     const wanted = `${job.job_id} ${file ?? job.stage} ${isOver(job)}`;
     if (wanted === this.#shown) return;
-    if (!this.#shown?.startsWith(job.job_id)) this.#viewer?.clear();
+    if (!this.#shown?.startsWith(job.job_id)) {
+      this.#viewer?.clear();
+      delete $("canvas").dataset.drawn;
+    }
     this.#shown = wanted;
     if (file && (await this.#start()) && (await this.#draw(job, file, wanted))) return;
     if (this.#shown === wanted) this.#showStill(job, file);

@@ -23,6 +23,7 @@ const START = { azimuth: 28, height: 14 }; // degrees: enough to the side to see
 export const SIDES = { front: 0, right: 90, back: 180, left: 270 }; // as the four views are taken
 const CLOSE = 0.84; // of the distance at which even the box's corners fit
 const LIGHT = 0.75; // the photo's own light is in the texture already
+const ROOM = 64; // pixels of a side of the surroundings: soft light needs no more, and 256 cost a slow device seconds
 const TURN = Math.PI / 24;
 const ZOOM = 1.15;
 const DENSEST = 2; // device pixels per pixel; more costs a phone's battery and shows nothing
@@ -46,7 +47,7 @@ export class Viewer {
     this.#renderer.toneMapping = NeutralToneMapping;
     this.#renderer.setPixelRatio(Math.min(devicePixelRatio, DENSEST));
     const light = new PMREMGenerator(this.#renderer);
-    this.#scene.environment = light.fromScene(new RoomEnvironment(), 0.04).texture;
+    this.#scene.environment = light.fromScene(new RoomEnvironment(), 0.04, 0.1, 100, { size: ROOM }).texture;
     this.#scene.environmentIntensity = LIGHT;
     light.dispose();
     // Filled faces lie a little deeper, so that the wires on them are seen.

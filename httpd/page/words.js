@@ -23,6 +23,12 @@ export const madeBy = (engine) =>
 
 export const QUALITIES = { draft: "Draft", balanced: "Balanced", high: "High", ultra: "Ultra" };
 
+// What a file of a job is called once it is saved: the model itself bears the photo's name.
+export function fileName(job, file) {
+  const stem = job.name.replace(/\.[^.]*$/, "") || "model";
+  return file.startsWith("model.") ? stem + file.slice(5) : `${stem}-${file}`;
+}
+
 export const isOver = (job) => job.status === "completed" || job.status === "failed";
 export const isMoving = (job) => job.status === "processing" || (job.status === "pending" && job.stage !== "uploaded");
 export const isCancelled = (job) => job.status === "failed" && job.error === "cancelled";

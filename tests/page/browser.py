@@ -82,10 +82,12 @@ def choose(page: Page, *photos: Path, quality: str = "draft") -> None:
     page.locator("#files").set_input_files(list(photos))
 
 
-def is_ready(page: Page) -> None:
-    """Wait until the job that is looked at is done and its model drawn."""
+def is_ready(page: Page, name: str = "coffee.png") -> None:
+    """Wait until the job of that name is looked at, is done, and its model drawn."""
+    page.locator("#job-name", has_text=name).wait_for()
+    job = page.url.partition("#")[2]
     page.locator("#job-state[data-status=completed]").wait_for()
-    page.locator("canvas[data-drawn$='/model.glb']").wait_for()
+    page.locator(f"canvas[data-drawn='{job}/model.glb']").wait_for()
     settle(page)
 
 
@@ -102,9 +104,11 @@ def pixels(what: Locator) -> NDArray[np.int16]:
 def keep(page: Page, name: str, **options: Any) -> None:
     """A screenshot for the documents, in few enough colours to stay small."""
     PICTURES.mkdir(parents=True, exist_ok=True)
+    page.evaluate("scrollTo(0, 0)")
+    page.mouse.move(0, 0)
     shot = Image.open(io.BytesIO(page.screenshot(**options))).convert("RGB")
     target = PICTURES / f"page-{name}.png"
-    shot.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+    shot.quantize(COLOURS).save(target, optimize=True)
     assert target.stat().st_size < LARGEST, target
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import trimesh
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from tests.page.browser import (
@@ -139,7 +141,7 @@ def test_cancel_retry_and_delete(page: Page, service: Service, ellipse: Path, ad
     expect(page.locator("#job-state")).to_have_text("Cancelled")
     expect(row(page, "ellipse.png")).to_contain_text("Cancelled")
     page.get_by_role("button", name="Try again").click()
-    is_ready(page)
+    is_ready(page, "ellipse.png")
     job = page.url.partition("#")[2]
     page.locator("#delete").click()
     page.get_by_role("button", name="Keep it").click()
@@ -174,9 +176,9 @@ def test_reload_second_tab_lost_connection_and_killed_server(
         (web,) = [child for child in service.children() if "httpd" in child.cmdline()]
         web.kill()
         until(lambda: _answers(service), 60)
-    is_ready(other)  # nobody reloaded it
+    is_ready(other, "ellipse.png")  # nobody reloaded it
     page.bring_to_front()
-    is_ready(page)
+    is_ready(page, "ellipse.png")
     page.locator("#delete").click()
     page.locator("#confirm-yes").click()
     other.bring_to_front()
@@ -200,7 +202,7 @@ def test_keyboard_only(page: Page, service: Service, ellipse: Path) -> None:
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
     chooser.value.set_files(ellipse)
-    is_ready(page)
+    is_ready(page, "ellipse.png")
     expect(page.locator("#job-about")).to_contain_text("Draft")
     tab_to("#canvas")
     before = pixels(page.locator("#canvas"))
@@ -233,8 +235,6 @@ def test_many_photos_dropped_and_pasted_and_what_is_no_photo(page: Page, tmp_pat
         const Kind = kind === "paste" ? ClipboardEvent : DragEvent;
         document.body.dispatchEvent(new Kind(kind, { ...options, [key]: files }));
     }"""
-    import base64
-
     photo = base64.b64encode(picture((200, 160))).decode()
     page.locator("#quality input[value=draft]").check(force=True)
     page.evaluate(f"globalThis.PHOTO = '{photo}'")
@@ -269,6 +269,24 @@ def model(service: Service) -> str:
     job = str(answer.json()["job_id"])
     assert service.finished(job, 120)["status"] == "completed"
     return job
+
+
+def test_other_formats_and_the_print_report(browser: Browser, address: str, model: str) -> None:
+    if "/api/jobs/{job_id}/report" not in {route["path"] for route in httpx.get(address).json()["routes"]}:
+        pytest.skip("this server makes no exports")
+    with tab(browser, address) as page:
+        page.goto(f"/#{model}")
+        page.locator("#height").fill("0.5")
+        page.get_by_role("button", name="Can it be printed?").click()
+        expect(page.locator("#report .refusal")).to_contain_text("height_mm")
+        page.locator("#height").fill("80")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="STL").click()
+        assert download.value.suggested_filename == "coffee.stl"
+        tall = trimesh.load_mesh(download.value.path(), file_type="stl").extents[2]
+        assert tall == pytest.approx(80, rel=1e-3)
+        page.get_by_role("button", name="Can it be printed?").click()
+        expect(page.locator("#report")).to_contain_text("cm³")
 
 
 def test_on_a_phone(browser: Browser, address: str, model: str) -> None:
@@ -326,6 +344,9 @@ def test_a_key_is_asked_for_and_remembered(browser: Browser, address: str, model
         page.context.route("**/api/**", guard)
         page.goto(f"/#{model}")
         page.reload()
+        page.get_by_role("button", name="Not now").click()
+        expect(page.locator("#trouble")).to_contain_text("API key")
+        page.get_by_role("button", name="Enter an API key").click()
         page.locator("#key").fill("wrong")
         page.keyboard.press("Enter")
         expect(page.locator("#key")).to_have_value("")
