@@ -76,7 +76,7 @@ def texture(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> 
         _publish_views(job, textured, report)
     finishing = report.part("finishing")
     finishing(0.6, "measuring the model")
-    facts = {**analysis.analyse(textured), **extras, "notes": record["notes"]}
+    facts = {**analysis.analyse(textured, _faces_asked(extras)), **extras, "notes": record["notes"]}
     durable.replace_json(job.path / layout.ANALYSIS, facts)
     finishing(0.8, "writing the model")
     durable.replace(job.path / layout.MODEL_GLB, glb.write_glb(textured, extras))
@@ -99,6 +99,13 @@ def _read_cutout(job: Job) -> tuple[Image.Image, dict[str, JSON]]:
 def _facts(record: Mapping[str, JSON]) -> dict[str, JSON]:
     facts = record["facts"]
     return facts if isinstance(facts, dict) else {}
+
+
+def _faces_asked(extras: Mapping[str, JSON]) -> int | None:
+    """An engine that is told how many faces to reach says so in its settings as `faces`."""
+    settings = extras["settings"]
+    asked = settings.get("faces") if isinstance(settings, dict) else None
+    return asked if isinstance(asked, int) else None
 
 
 def _publish_views(job: Job, mesh: Trimesh, report: Reporter) -> None:

@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
-from httpd import errors, health, jobs, results, uploads
+from httpd import errors, exports, health, jobs, results, uploads
 from httpd.config import HttpConfig
 from spool.errors import SpoolError
 from spool.spool import Spool
@@ -27,6 +27,7 @@ ROUTES = (
     Route("/api/jobs/{job_id}/cancel", jobs.cancel, methods=["POST"]),
     Route("/api/jobs/{job_id}/retry", jobs.retry, methods=["POST"]),
     Route("/api/jobs/{job_id}/thumbnail", results.thumbnail),
+    Route("/api/jobs/{job_id}/report", exports.report),
     Route("/api/jobs/{job_id}/result/{asset}", results.result),
 )
 

@@ -38,3 +38,17 @@ class HttpConfig(SpoolSettings):
         size,
         "Largest upload accepted (413 above).",
     )
+    export_limit: int = setting(
+        "PROTOSCALE_EXPORT_LIMIT",
+        "300",
+        "seconds from 1 to 86400",
+        whole(1, 86400),
+        "An export or print report that takes longer is given up (503).",
+    )
+    export_memory: int = setting(
+        "PROTOSCALE_EXPORT_MEMORY",
+        "4G",
+        "bytes, with K, M, G or T; 0 for no limit",
+        size,
+        "Memory that the process of one export may hold.",
+    )
