@@ -44,7 +44,7 @@ def sweep_tmp(spool: Spool, log: logging.Logger) -> None:
 
 
 def _age(spool: Spool, folder: str, job_id: str) -> float:
-    """Seconds since the job directory last changed: it is not touched after it came to rest."""
+    """Seconds since the job directory last changed: after it came to rest only a new export touches it."""
     try:
         return time.time() - (spool.root / folder / job_id).stat().st_mtime
     except FileNotFoundError:

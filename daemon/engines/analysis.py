@@ -47,7 +47,7 @@ def analyse(mesh: Trimesh, faces_asked: int | None = None) -> dict[str, JSON]:
     # A lone edge leans one way by itself; a shared one must be walked as often forth as back.
     consistent = bool(len(surface) and (np.abs(balance) <= shared % 2).all())
     vertices = int(used.sum())
-    volume, area = volume_and_area(positions, np.asarray(mesh.faces)[real])
+    volume, area, overhang = _integrals(positions, np.asarray(mesh.faces)[real])
     extent = np.ptp(positions[np.unique(mesh.faces)], axis=0) if len(mesh.faces) else np.zeros(3)
     return {
         "watertight": watertight,
@@ -62,7 +62,7 @@ def analyse(mesh: Trimesh, faces_asked: int | None = None) -> dict[str, JSON]:
         "components": pieces(edges, used),
         "euler_number": vertices - len(edges) + len(surface),
         "overhang": {
-            "share": overhang_share(positions, np.asarray(mesh.faces)[real]),
+            "share": overhang,
             "degrees": OVERHANG_DEGREES,
             "up": "y",
         },
@@ -78,14 +78,26 @@ def overhang_share(positions: NDArray[np.float64], faces: NDArray[np.int64]) -> 
     if len(faces) == 0:
         return 0.0
     corner = positions[faces[:, 0]]
-    one, two = positions[faces[:, 1]] - corner, positions[faces[:, 2]] - corner
-    x, y, z = (one[:, i] * two[:, j] - one[:, j] * two[:, i] for i, j in ((1, 2), (2, 0), (0, 1)))
-    area = np.sqrt(x**2 + y**2 + z**2)
-    heights = positions[:, 1][faces]
-    low, high = heights.min(), heights.max()
-    on_ground = heights.max(axis=1) <= low + (high - low) / 1000
-    leaning = (-y > area * np.sin(np.radians(OVERHANG_DEGREES)) * (1 + 1e-6)) & ~on_ground
-    return float(area[leaning].sum() / area.sum()) if area.sum() > 0 else 0.0
+    across = _across(positions[faces[:, 1]] - corner, positions[faces[:, 2]] - corner)
+    return _overhang(positions[:, 1], faces, across[1], np.sqrt(sum(part**2 for part in across)))
+
+
+def _overhang(
+    heights: NDArray[np.float64],
+    faces: NDArray[np.int64],
+    upward: NDArray[np.float64],
+    area: NDArray[np.float64],
+) -> float:
+    """`upward` is the vertical part of each face's normal of length `area`."""
+    whole = float(area.sum())
+    # A hair's breadth beyond 45 degrees, so that rounding does not make a chamfer an overhang.
+    leaning = np.flatnonzero(-upward > area * (np.sin(np.radians(OVERHANG_DEGREES)) * (1 + 1e-6)))
+    if not whole or not len(leaning):
+        return 0.0
+    reached = heights[faces]
+    ground, top = float(reached.min()), float(reached.max())
+    flat = (reached[leaning] <= ground + (top - ground) / 1000).all(axis=1)
+    return float(area[leaning[~flat]].sum()) / whole
 
 
 def edges_of(
@@ -116,13 +128,27 @@ def pieces(edges: NDArray[np.int64], used: NDArray[np.bool_]) -> int:
 
 
 def volume_and_area(positions: NDArray[np.float64], faces: NDArray[np.int64]) -> tuple[float, float]:
-    """Divergence theorem: a sixth of the summed triple products; from the middle, where rounding is least."""
+    """Volume and area in the unit of the positions, cubed and squared."""
+    volume, area, _ = _integrals(positions, faces)
+    return volume, area
+
+
+def _integrals(positions: NDArray[np.float64], faces: NDArray[np.int64]) -> tuple[float, float, float]:
+    """Volume, area and overhang share, from one pass over the faces.
+
+    The volume by the divergence theorem: a sixth of the summed triple products; from the middle, where rounding
+    is least.
+    """
     if len(faces) == 0:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     centred = positions - (positions.min(axis=0) + positions.max(axis=0)) / 2
     corner = centred[faces[:, 0]]
-    one, two = centred[faces[:, 1]] - corner, centred[faces[:, 2]] - corner
-    across = [one[:, i] * two[:, j] - one[:, j] * two[:, i] for i, j in ((1, 2), (2, 0), (0, 1))]
+    across = _across(centred[faces[:, 1]] - corner, centred[faces[:, 2]] - corner)
     volume = sum(float((corner[:, axis] * across[axis]).sum()) for axis in range(3)) / 6
-    area = float(np.sqrt(sum(part**2 for part in across)).sum()) / 2
-    return volume, area
+    doubled = np.sqrt(sum(part**2 for part in across))
+    return volume, float(doubled.sum()) / 2, _overhang(centred[:, 1], faces, across[1], doubled)
+
+
+def _across(one: NDArray[np.float64], two: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """The cross products, an array for each axis."""
+    return [one[:, i] * two[:, j] - one[:, j] * two[:, i] for i, j in ((1, 2), (2, 0), (0, 1))]

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from trimesh import Trimesh
 
 from daemon.contact_sheet import contact_sheet
 from daemon.engines import views
+from daemon.photo import open_photo
 
 FRAMES, FRAME_MS, SIZE = 36, 80, 480
+_ANY_PIXELS, _ANY_SIDE = 1 << 30, 1 << 16
+"""The photo was let in when the job was made; here only the memory limit counts."""
 _GROUND = (242, 242, 240, 255)
 
 
@@ -36,7 +39,7 @@ def turntable(mesh: Trimesh) -> bytes:
         append_images=frames[1:],
         duration=FRAME_MS,
         loop=0,
-        quality=80,
+        quality=85,
         method=3,
     )
     return buffer.getvalue()
@@ -51,10 +54,12 @@ def sheet(photo: Path, cutout: Path, mesh: Trimesh, title: str, analysis: Mappin
         f"quality {analysis.get('quality', 'unknown')}",
     ]
     words += [f"{analysis.get('faces', len(mesh.faces)):,} faces"]
-    words += ["watertight" if analysis.get("watertight") else "not watertight"]
+    if "watertight" in analysis:
+        words += ["watertight" if analysis["watertight"] else "not watertight"]
     caption = ", ".join(words) + "\nSides that the photo does not show are inferred."
-    with Image.open(photo) as seen, Image.open(cutout) as cut:
-        made = contact_sheet(ImageOps.exif_transpose(seen), cut, pictures, caption)
+    seen = open_photo(photo, _ANY_PIXELS, _ANY_SIDE, 1)
+    with Image.open(cutout) as cut:
+        made = contact_sheet(seen, cut, pictures, caption)
     buffer = io.BytesIO()
     made.save(buffer, "PNG")
     return buffer.getvalue()

@@ -128,9 +128,10 @@ def _fill(surface: Surface) -> tuple[Surface, str]:
     """Close every rim with a fan around its middle."""
     if not surface.open_edges or surface.crowded_edges or surface.turned_edges:
         return surface, ""  # rims are not simple loops there
-    # Two holes that touch in one point are two rims once that point is split.
+    # Rims that touch in one point are walked apart: split there, they become one long walk that meets it twice.
     split, original = igl.split_nonmanifold(surface.faces)
-    loops = [np.asarray(original)[loop] for loop in igl.boundary_loop_all(np.asarray(split))]
+    walks = [np.asarray(original)[walk] for walk in igl.boundary_loop_all(np.asarray(split))]
+    loops = [loop for walk in walks for loop in _simple(walk.tolist())]
     forth = surface.faces.ravel() * len(surface.positions) + np.roll(surface.faces, -1, axis=1).ravel()
     middles, fans = [], []
     for at, loop in enumerate(loops):
@@ -144,3 +145,16 @@ def _fill(surface: Surface) -> tuple[Surface, str]:
     if filled.volume < 0 and filled.closed:
         filled = Surface(filled.positions, filled.faces[:, ::-1].copy())
     return filled, f"{len(loops)} holes were closed"
+
+
+def _simple(walk: list[int]) -> list[NDArray[np.int64]]:
+    """A closed walk as loops that meet no place twice."""
+    loops: list[list[int]] = []
+    path: list[int] = []
+    for place in walk:
+        if place in path:
+            at = path.index(place)
+            loops.append(path[at:])
+            path = path[:at]
+        path.append(place)
+    return [np.asarray(loop, dtype=np.int64) for loop in [*loops, path] if len(loop) > 2]
