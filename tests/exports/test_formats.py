@@ -82,7 +82,7 @@ def test_scenes_count_in_metres_and_stay_where_the_model_is(job: Job) -> None:
         is_box(sized, np.array(BOX)[[0, 2, 1]] / 4, np.array([-0.05, -0.025, 0]))
 
 
-def read_3mf(path: Path) -> tuple[Trimesh, set[tuple[int, int, int]]]:
+def read_3mf(path: Path) -> tuple[Trimesh, set[tuple[int, ...]]]:
     """Mesh and texture colours, by the consortium's own library in its strict mode."""
     lib3mf = pytest.importorskip("lib3mf", reason="lib3mf has no build for this machine")
     model = lib3mf.get_wrapper().CreateModel()
@@ -97,7 +97,8 @@ def read_3mf(path: Path) -> tuple[Trimesh, set[tuple[int, int, int]]]:
     assert one.IsManifoldAndOriented()
     vertices = [list(vertex.Coordinates) for vertex in one.GetVertices()]
     faces = [list(triangle.Indices) for triangle in one.GetTriangleIndices()]
-    groups, colours = model.GetTexture2DGroups(), set()
+    colours: set[tuple[int, ...]] = set()
+    groups = model.GetTexture2DGroups()
     while groups.MoveNext():
         group = groups.GetCurrentTexture2DGroup()
         buffer = bytes(group.GetTexture2D().GetAttachment().WriteToBuffer())
@@ -112,7 +113,7 @@ def read_3mf(path: Path) -> tuple[Trimesh, set[tuple[int, int, int]]]:
     return Trimesh(vertices, faces, process=False), colours
 
 
-def is_red_and_blue(colours: set[tuple[int, int, int]]) -> None:
+def is_red_and_blue(colours: set[tuple[int, ...]]) -> None:
     assert {min((RED, BLUE), key=lambda own: np.abs(np.subtract(own, seen)).sum()) for seen in colours} == {
         RED,
         BLUE,

@@ -108,7 +108,8 @@ def test_the_status_tells_what_was_measured(client: TestClient, job: Job) -> Non
 
 
 def test_two_requests_at_once_get_the_same_bytes(client: TestClient, job: Job) -> None:
-    with ThreadPoolExecutor(3) as pool:
+    # In one event loop, as in the server; a client outside of `with` starts one for each request.
+    with client, ThreadPoolExecutor(3) as pool:
         answers = list(pool.map(lambda _: client.get(f"/api/jobs/{job.id}/result/model.3mf"), range(3)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
