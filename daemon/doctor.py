@@ -32,7 +32,13 @@ UNSUITABLE = {
     "tmpfs": "everything in it is gone after a restart",
     "overlay": "a container's own layer is gone with the container; mount a volume",
 }
-SERVER_VARIABLES = ("PROTOSCALE_HOST", "PROTOSCALE_PORT", "PROTOSCALE_MAX_UPLOAD")
+SERVER_VARIABLES = (
+    "PROTOSCALE_HOST",
+    "PROTOSCALE_PORT",
+    "PROTOSCALE_MAX_UPLOAD",
+    "PROTOSCALE_EXPORT_LIMIT",
+    "PROTOSCALE_EXPORT_MEMORY",
+)
 """What the HTTP server reads; named here because `daemon` does not import `httpd`. A test compares."""
 
 

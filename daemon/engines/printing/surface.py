@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from multiprocessing.connection import Connection
 
 import igl
 import igl.predicates
@@ -121,7 +123,10 @@ class Surface:
         context = multiprocessing.get_context("fork")
         receiver, sender = context.Pipe(duplex=False)
         child = context.Process(target=_count, args=(self.positions, self.faces, sender), daemon=True)
-        child.start()
+        with warnings.catch_warnings():
+            # Python 3.12 warns of a fork beside threads (BLAS has some). This child calls one native function.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child.start()
         sender.close()
         try:
             return int(receiver.recv()) if receiver.poll(seconds) else None
@@ -133,6 +138,6 @@ class Surface:
             receiver.close()
 
 
-def _count(positions: NDArray[np.float64], faces: NDArray[np.int64], sender: object) -> None:
+def _count(positions: NDArray[np.float64], faces: NDArray[np.int64], sender: Connection) -> None:
     _, pairs, _ = igl.predicates.find_self_intersections(positions, faces, False)
-    sender.send(len(pairs))  # type: ignore[attr-defined]
+    sender.send(len(pairs))
