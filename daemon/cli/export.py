@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daemon.cli import exits
 from daemon.cli.names import resolve
-from spool.errors import InvalidRequest, WrongState
+from spool.errors import InvalidRequest, NoSuchJob, WrongState
 from spool.export import OBJ_PARTS, REPORT, Export
 from spool.settings import SpoolSettings, read
 from spool.spool import Found, Spool
@@ -58,10 +58,13 @@ def run(chosen: argparse.Namespace) -> int:
     export = Export.of(FORMATS[chosen.format], wishes)
     if state_of(found) != COMPLETED or not found.job.request.model:
         raise WrongState(f"job {found.job.id} has no finished model (it is in {found.folder})")
-    path = make(found.job.path, export)
-    copied = [_copy(path, chosen.out)] if chosen.out else [path]
-    if chosen.format == "obj":
-        copied += _obj_parts(found, chosen.out)
+    try:
+        path = make(found.job.path, export)
+        copied = [_copy(path, chosen.out)] if chosen.out else [path]
+        if chosen.format == "obj":
+            copied += _obj_parts(found, chosen.out)
+    except FileNotFoundError:
+        raise NoSuchJob(found.job.id) from None  # deleted meanwhile
     for one in copied:
         print(one)
     return exits.OK
