@@ -41,6 +41,8 @@ SERVER_VARIABLES = (
     "PROTOSCALE_CALLBACK_PRIVATE",
     "PROTOSCALE_HEADER_TIMEOUT",
     "PROTOSCALE_BODY_TIMEOUT",
+    "PROTOSCALE_EXPORT_LIMIT",
+    "PROTOSCALE_EXPORT_MEMORY",
 )
 """What the HTTP server reads; named here because `daemon` does not import `httpd`. A test compares."""
 

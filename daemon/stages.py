@@ -103,7 +103,7 @@ def _publish_model(job: Job, textured: Trimesh, rest: Rest, report: Reporter) ->
         _publish_views(job, textured, report)
     finishing = report.part("finishing")
     finishing(0.6, "measuring the model")
-    facts = {**analysis.analyse(textured), **rest.extras, "notes": rest.notes}
+    facts = {**analysis.analyse(textured, _faces_asked(rest.extras)), **rest.extras, "notes": rest.notes}
     if "used" in textured.metadata:  # what an engine can only tell when it is done
         facts["used"] = textured.metadata["used"]
     durable.replace_json(job.path / layout.ANALYSIS, facts)
@@ -145,6 +145,13 @@ def _read_cutout(job: Job) -> tuple[Image.Image, dict[str, JSON]]:
 def _facts(record: Mapping[str, JSON]) -> dict[str, JSON]:
     facts = record["facts"]
     return facts if isinstance(facts, dict) else {}
+
+
+def _faces_asked(extras: Mapping[str, JSON]) -> int | None:
+    """An engine that is told how many faces to reach says so in its settings as `faces`."""
+    settings = extras["settings"]
+    asked = settings.get("faces") if isinstance(settings, dict) else None
+    return asked if isinstance(asked, int) else None
 
 
 def _publish_views(job: Job, mesh: Trimesh, report: Reporter) -> None:

@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
-from httpd import docs, errors, events, health, jobs, metrics, page, results, tencent, uploads
+from httpd import docs, errors, events, exports, health, jobs, metrics, page, results, tencent, uploads
 from httpd.access import Access
 from httpd.config import HttpConfig
 from httpd.feed import Feed
@@ -45,6 +45,7 @@ ROUTES = (
     Route("/status/{uid}", tencent.status),
     Route("/api/jobs/{job_id}/thumbnail", results.thumbnail),
     Route("/api/jobs/{job_id}/photo", results.photo),
+    Route("/api/jobs/{job_id}/report", exports.report),
     Route("/api/jobs/{job_id}/result/{asset}", results.result),
 )
 

@@ -137,6 +137,20 @@ class HttpConfig(SpoolSettings):
         number(0.1),
         "Longest pause within a body; over a longer time it must make 8 KiB a second (408).",
     )
+    export_limit: int = setting(
+        "PROTOSCALE_EXPORT_LIMIT",
+        "300",
+        "seconds from 1 to 86400",
+        whole(1, 86400),
+        "An export or print report that takes longer is given up (503).",
+    )
+    export_memory: int = setting(
+        "PROTOSCALE_EXPORT_MEMORY",
+        "4G",
+        "bytes, with K, M, G or T; 0 for no limit",
+        size,
+        "Memory that the process of one export may hold.",
+    )
 
     def __post_init__(self) -> None:
         if self.callback_hosts and len(self.callback_secret) < 16:

@@ -14,15 +14,22 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from httpd import exports
 from httpd.answers import is_known
 from httpd.state import config_of, spool_of
 from httpd.thumbnail import draw
-from spool import layout
+from spool import export, layout
 from spool.confine import OverLimits
 from spool.spool import Spool
 from spool.view import COMPLETED, look
 
-TYPES = {".glb": "model/gltf-binary", ".png": "image/png", ".json": "application/json", ".log": "text/plain"}
+TYPES = {
+    ".glb": "model/gltf-binary",
+    ".png": "image/png",
+    ".json": "application/json",
+    ".log": "text/plain",
+    **export.TYPES,
+}
 ASSETS = (*layout.PRODUCTS, layout.LOG)
 THUMBNAIL = 256
 PHOTO = 1024
@@ -60,8 +67,11 @@ async def result(request: Request) -> Response:
     """200 with a product of the job; 404 with the reason where it is not there (yet)."""
     spool, job_id, asset = spool_of(request), request.path_params["job_id"], request.path_params["asset"]
     told = look(spool, job_id)
-    if asset not in ASSETS:
-        raise HTTPException(404, f"there is no result called {asset!r}; there are: {', '.join(ASSETS)}")
+    if asset in exports.NAMES:
+        asset = await exports.made(request, asset)
+    elif asset not in ASSETS:
+        there_are = ", ".join((*ASSETS, *sorted(exports.NAMES)))
+        raise HTTPException(404, f"there is no result called {asset!r}; there are: {there_are}")
     # The views of a job that goes on from them are drawn again, and the model is there before the job is done:
     # only what is finished is a result.
     try:

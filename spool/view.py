@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
 from typing import Any
 
@@ -16,6 +17,18 @@ PENDING = "pending"
 PROCESSING = "processing"
 COMPLETED = "completed"
 GIVEN_UP = "failed"
+
+MEASURED = (
+    "watertight",
+    "edge_manifold",
+    "components",
+    "faces",
+    "faces_asked",
+    "dimensions_m",
+    "volume_m3",
+    "overhang",
+)
+"""What a status repeats of analysis.json."""
 
 
 def state_of(found: Found) -> str:
@@ -71,7 +84,19 @@ def status_object(spool: Spool, found: Found) -> dict[str, Any]:
         "created_at": request.created,
         "has_views": found.job.has(layout.VIEWS[-1]),
         "has_model": found.folder == DONE and found.job.has(layout.MODEL_GLB),
+        "mesh": _measured(found),
     }
+
+
+def _measured(found: Found) -> dict[str, Any] | None:
+    """The measurements of a finished model out of analysis.json; None before, and where they cannot be read."""
+    if found.folder != DONE:
+        return None
+    try:
+        told = json.loads((found.job.path / layout.ANALYSIS).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return {key: told[key] for key in MEASURED if key in told}
 
 
 def summary(found: Found) -> dict[str, Any]:

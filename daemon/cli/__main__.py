@@ -100,6 +100,16 @@ def parser() -> argparse.ArgumentParser:
     ):
         add(name, what, f"protoscale {name} 9c1f2a").add_argument("jobs", nargs="+", metavar="JOB", help=JOB)
 
+    from daemon.cli import export
+
+    export.options(
+        add(
+            "export",
+            "make another format of a finished model, or its print report",
+            "protoscale export 9c1f2a --format 3mf --height 80 --out cup.3mf",
+        )
+    )
+
     models = add("models", "show or fetch the models that engines need", "protoscale models pull")
     kinds = models.add_subparsers(dest="action", required=True, metavar="ACTION")
     kinds.add_parser("ls", help="show what is there").add_argument("--json", action="store_true")
@@ -234,6 +244,10 @@ def _command(options: argparse.Namespace) -> int:
         from daemon.cli import make
 
         return make.run(options)
+    if name == "export":
+        from daemon.cli import export
+
+        return export.run(options)
     if name == "models":
         from daemon.cli import models
 
