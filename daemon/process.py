@@ -32,7 +32,7 @@ def main(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers
     die_with(parent)
     # Ctrl-C at a terminal reaches the whole group; the supervisor alone answers it, and drains us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    to_stderr(config.log_level, post.name, log_format=config.log_format)
+    to_stderr(config.log_level, post.name, config.log_format)
     spool = Spool(config.spool)
     spool.enlist(post.name)
     # On SIGABRT (the supervisor's answer to a hang) and on a crash in native code, every thread's stack goes

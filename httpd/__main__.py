@@ -41,7 +41,7 @@ def main() -> int:
         die_with(parent)
     try:
         config = read(HttpConfig)
-        to_stderr(config.log_level, "httpd", log_format=config.log_format)
+        to_stderr(config.log_level, "httpd", config.log_format)
         Spool.open(config.spool)
         listener = inherited() or listen(config)
         app = create_app(config, require_key=needs_key(config, listener))

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from spool.json_lines import REQUEST
+from spool.logs import REQUEST
 
 log = logging.getLogger(__name__)
 

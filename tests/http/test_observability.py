@@ -20,8 +20,7 @@ from starlette.testclient import TestClient
 from spool import keys, layout, lock, tally
 from spool.board import Board, Slot
 from spool.ids import made_at, new_id
-from spool.json_lines import REQUEST
-from spool.logs import to_stderr
+from spool.logs import REQUEST, to_stderr
 from spool.spool import Spool
 from tests.http.live import send, server
 from tests.service import ROOT, free_port, running
@@ -167,7 +166,7 @@ def test_a_json_line_has_the_ids(capsys: pytest.CaptureFixture[str]) -> None:
     root = logging.getLogger()
     kept, level = root.handlers[:], root.level
     try:
-        to_stderr("info", "httpd", log_format="json")
+        to_stderr("info", "httpd", "json")
         token = REQUEST.set("r1")
         job = new_id()
         try:
