@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 IMAGE ?= examples/coffee.png
 export U2NET_HOME ?= $(CURDIR)/build/u2net
 
-.PHONY: demo test check fuzz format clean bench setup
+.PHONY: demo test check fuzz-http format clean bench setup
 
 demo: setup
 	@$(BIN)/python examples/demo.py "$(IMAGE)"
@@ -21,7 +21,7 @@ check: setup
 	@.ci/audit $(BIN)
 
 # schemathesis with many more invented requests than `make test` takes (a few minutes)
-fuzz: setup
+fuzz-http: setup
 	@PROTOSCALE_TEST_FUZZ=200 $(BIN)/python -m pytest -q tests/http/test_openapi.py
 
 format: setup
