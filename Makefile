@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 IMAGE ?= examples/coffee.png
 export U2NET_HOME ?= $(CURDIR)/build/u2net
 
-.PHONY: demo test test-gpu check format clean bench setup install-systemd uninstall-systemd test-systemd crash crash-ext4 kill faults mutate fuzz soak orphans page-pictures
+.PHONY: demo test test-gpu check format clean bench setup install-systemd uninstall-systemd test-systemd crash crash-ext4 kill faults mutate fuzz soak orphans page-pictures fuzz-http
 
 demo: setup
 	@$(BIN)/python examples/demo.py "$(IMAGE)"
@@ -33,7 +33,7 @@ check: setup
 	@.ci/audit $(BIN)
 
 # schemathesis with many more invented requests than `make test` takes (a few minutes)
-fuzz: setup
+fuzz-http: setup
 	@PROTOSCALE_TEST_FUZZ=200 $(BIN)/python -m pytest -q tests/http/test_openapi.py
 
 format: setup

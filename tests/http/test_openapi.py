@@ -28,7 +28,7 @@ from tests.test_httpd import ALL, client_of, make, upload
 
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 EXAMPLES = int(os.environ.get("PROTOSCALE_TEST_FUZZ", "2"))
-"""Requests that schemathesis invents per operation; `make fuzz` invents many more."""
+"""Requests that schemathesis invents per operation; `make fuzz-http` invents many more."""
 
 
 def test_every_route_is_in_the_document_and_none_else() -> None:
