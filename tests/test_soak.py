@@ -31,7 +31,8 @@ def test_a_supervisor_killed_in_its_start_leaves_no_orphan(tmp_path: Path, u2net
     tally = rounds(tmp_path, u2net_home, 6, seed=7, work_share=0.2)
     print(tally)
     assert tally.orphans == 0
-    assert tally.processes >= 6, "hardly any process was ever seen"
+    assert tally.working >= 1 and tally.starting >= 1
+    assert tally.processes >= 6 + 3  # at work it has two workers and a server beside it
 
 
 def test_an_overflowing_event_queue_costs_no_job(tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ def rounds(folder: Path, u2net_home: Path, times: int, seed: int, *, work_share:
     for _ in range(2):
         submit(Spool.open(service.spool.root), quality="draft")
     tally = Tally()
-    for _ in range(times):
-        working = chance.random() < work_share
+    for at in range(times):
+        working = at == 0 or chance.random() < work_share
         service.start(ready=False)
         assert service.process is not None
         seen: set[int] = set()
