@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from daemon.notify import Systemd
 
 from daemon.config import Config
 from daemon.errors import BadJob, Cancelled, EngineError
-from daemon.supervisor import Supervisor
+from daemon.inquest import put_back
 from spool import tally
 from spool.spool import Spool
 from tests.support import config, submit
@@ -62,14 +61,13 @@ def test_a_retry_that_helps_is_no_failure(spool: Spool, settings: Config) -> Non
 
 
 def test_a_job_that_kills_its_workers(spool: Spool, settings: Config) -> None:
-    supervisor = Supervisor(settings, Systemd({}), with_http=False)
     spool.enlist("geometry-cpu")
     job_id = submit(spool).id
     for attempt in range(settings.attempts):
         job = spool.claim("inbox", "geometry-cpu")
         assert job and job.id == job_id
         spool.begin(job, "cutout")
-        supervisor._put_back("geometry-cpu", "was killed")
+        put_back(spool, "geometry-cpu", settings.attempts, "was killed")
         assert failures(spool) == ({} if attempt < settings.attempts - 1 else {tally.WORKER_DIED: 1})
 
 
