@@ -219,6 +219,17 @@ def test_invariant_8_a_dropped_file_is_taken_once_whatever_is_cut_off(spool: Spo
     assert at > 15
 
 
+def test_invariant_8_the_folder_a_file_came_from_is_fsynced_too(spool: Spool) -> None:
+    """A rename is one transaction on the usual file systems; POSIX promises nothing of the kind."""
+    album = spool.root / "inbox" / "album"
+    album.mkdir()
+    (album / "a.png").write_bytes(picture())
+    heard = Listener()
+    with Shim(spool.root, heard).installed():
+        (job,) = Inbox(spool, 0.0).scan()
+    assert heard.calls[-4:] == [f"rename {job.id}", "fsync inbox", "fsync tmp", "fsync album"]
+
+
 class _FailsAt:
     def __init__(self, at: int) -> None:
         self._left = at

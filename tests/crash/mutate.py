@@ -19,7 +19,7 @@ from tests.crash.mutants import Mutant, install, mutants
 
 CAUGHT = 3
 LIMIT = 900
-"""Seconds after which a mutant counts as caught: it made something hang."""
+"""Seconds after which a mutant counts as one that made something hang; look at each on a slow machine."""
 EQUIVALENT: dict[str, str] = {}
 """What changes nothing that anyone can see, by what `Mutant.what` says, and why."""
 
@@ -86,7 +86,7 @@ def fate(number: int) -> str:
     try:
         found = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
     except subprocess.TimeoutExpired:
-        return "a hang"
+        return "no end in time"
     if found.returncode == 0:
         return ""
     return found.stdout.rpartition("caught by: ")[2].strip() or f"exit code {found.returncode}"
