@@ -29,7 +29,7 @@ from daemon.service_record import ServiceRecord
 from daemon.stall import KILL_AFTER, Stalls
 from daemon.status_board import board, status_line
 from daemon.wake import Wake, watch
-from spool import ballast, filesystem, layout, lock
+from spool import ballast, durable, filesystem, layout, lock
 from spool.board import Board
 from spool.draft import resume_adoptions
 from spool.notify import Systemd
@@ -133,6 +133,7 @@ class Supervisor:
         """Finish what an earlier supervisor left: half-taken drops, and jobs in dead workers' folders."""
         for job in resume_adoptions(self.spool.root):
             log.info("job %s: finished taking it in after a crash", job.id)
+        durable.clear_asides(self.spool.root)
         for crew in self.crews:  # a worker may die before it made its folder itself
             self.spool.enlist(crew.post.name)
         for worker in self.spool.workers():

@@ -54,6 +54,16 @@ def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
         fsync(path.parent)
 
 
+def clear_asides(folder: Path) -> None:
+    """Remove the half-written files that processes left in `folder` when they were killed during a `replace`.
+
+    Only for a folder whose writers are dead. One that lives all the same finds its file gone and is told so by
+    FileNotFoundError, as if the folder had moved.
+    """
+    for aside in folder.glob(".*.aside"):
+        aside.unlink(missing_ok=True)
+
+
 def replace_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """`replace` with a JSON value, indented, because people read these files too.
 

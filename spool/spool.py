@@ -160,6 +160,7 @@ class Spool:
     def _recover_one(
         self, path: Path, attempts_allowed: int, reason: str, verdicts: MutableMapping[str, Verdict]
     ) -> str:
+        durable.clear_asides(path)
         try:
             job = Job.read(path)
         except (InvalidRequest, FileNotFoundError) as error:

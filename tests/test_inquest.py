@@ -275,6 +275,15 @@ def test_stacks_of_an_aborted_worker_reach_the_log_of_its_job(bench: Bench) -> N
     assert Status.read(job.path).error is None
 
 
+def test_what_a_killed_worker_had_half_written_goes(bench: Bench) -> None:
+    job = bench.job()
+    bench.begin(job.id)
+    half = bench.spool.root / "running" / "geometry-cuda1" / job.id / ".geometry.glb.4711.aside"
+    half.write_bytes(b"half")
+    bench.die()
+    assert not [entry.name for entry in job.path.iterdir() if entry.name.startswith(".")]
+
+
 def test_a_record_knows_the_death_before() -> None:
     record = ServiceRecord("cuda:0")
     assert record.died(Death("a", "texture")) is None

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.service
 
 def test_a_short_soak_loses_nothing(tmp_path: Path) -> None:
     """Workers and supervisor killed, stopped, aborted; reloads, clocks set, events overflowed, engines that err."""
-    soak = Soak(tmp_path, 60, seed=5, every=6, mischief=0.003)
+    soak = Soak(tmp_path, 45, seed=5, every=6, mischief=0.003)
     soak.patience = 10.0
     print(soak.run(600))
     assert soak.strikes.total() >= 5
