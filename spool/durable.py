@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,18 @@ def make_folder(path: Path) -> None:
         fsync(path.parent)
 
 
+def aside_of(path: Path) -> Path:
+    """Where this thread writes what will be at `path`. By thread: one HTTP server answers two about a job at once."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.aside")
+
+
 def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Put `content` at `path` in one step: a reader sees the old file or the new one, never a torn one.
 
     With `durable`, it is also on the disk when this returns. Two writers of the same path do not disturb
     each other: the later rename wins.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
+    aside = aside_of(path)
     try:
         with aside.open("wb") as file:
             file.write(content)

@@ -80,7 +80,7 @@ def test_invariant_1_a_failed_fsync_is_not_tried_again_and_not_acknowledged(
     request = Request.new(source="cli", name="a.png", suffix=".png")
     draft = spool.draft(request)
     draft.input.write_bytes(picture())
-    names = {"the draft": request.id, "the request": f".request.json.{os.getpid()}.aside"}
+    names = {"the draft": request.id, "the request": durable.aside_of(Path("request.json")).name}
     heard = Listener(names.get(failing, failing))
     with Shim(spool.root, heard).installed(), pytest.raises(OSError, match="Input/output"):
         draft.publish("inbox")
@@ -130,7 +130,7 @@ def test_invariant_3_a_product_that_cannot_be_written_leaves_the_old_one_and_not
 ) -> None:
     path = tmp_path / "model.glb"
     durable.replace(path, b"old")
-    heard = Listener(f".model.glb.{os.getpid()}.aside")
+    heard = Listener(durable.aside_of(Path("model.glb")).name)
     with Shim(tmp_path, heard).installed(), pytest.raises(OSError, match="Input/output"):
         durable.replace(path, b"new")
     assert (path.read_bytes(), os.listdir(tmp_path)) == (b"old", ["model.glb"])
@@ -277,7 +277,7 @@ def test_invariant_9_the_reason_is_on_the_disk_before_the_job_is_in_failed(spool
     with Shim(spool.root, heard).installed():
         spool.fail(job.path, "the picture is empty")
     assert heard.calls.index("rename status.json") < heard.calls.index(f"rename {job.id}")
-    assert f"fsync .status.json.{os.getpid()}.aside" in heard.calls
+    assert f"fsync {durable.aside_of(Path('status.json')).name}" in heard.calls
     assert spool.find(job.id).status.error == "the picture is empty"
 
 
@@ -364,3 +364,25 @@ def test_file_systems_to_warn_of(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs"])
 def test_file_systems_to_trust(kind: str) -> None:
     assert not filesystem.concern(kind)
+
+
+def test_two_threads_that_replace_one_file_leave_one_whole_content(tmp_path: Path) -> None:
+    target = tmp_path / "request.json"
+    contents = [bytes([65 + at]) * (1 + 40_000 * at) for at in range(3)]
+    go = threading.Barrier(len(contents))
+
+    def write(content: bytes) -> None:
+        for _ in range(20):
+            go.wait(30)
+            durable.replace(target, content, durable=False)
+
+    threads = [threading.Thread(target=write, args=(content,)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for _ in range(200):
+        if target.exists():
+            assert target.read_bytes() in contents
+    for thread in threads:
+        thread.join()
+    assert target.read_bytes() in contents
+    assert [path.name for path in tmp_path.iterdir()] == ["request.json"]
