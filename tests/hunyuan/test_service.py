@@ -44,7 +44,7 @@ def upload(service: Service, **fields: str) -> str:
 
 
 def test_from_upload_to_model(tmp_path: Path, environ: dict[str, str], u2net_home: Path) -> None:
-    with running(tmp_path / "spool", u2net_home, **environ) as service:
+    with running(tmp_path / "spool", u2net_home, **environ, MODEL_IDLE_TIMEOUT="1") as service:
         # Ready before any model is loaded: a job is accepted, and its first news is that it loads.
         jobs = [upload(service, seed=seed) for seed in ("1", "1", "2")]
         told = [service.finished(job, 600) for job in jobs]
@@ -57,6 +57,10 @@ def test_from_upload_to_model(tmp_path: Path, environ: dict[str, str], u2net_hom
         assert analysis["watertight"] and analysis["faces"] <= 3000
         assert analysis["settings"]["steps"] == 4 and analysis["settings"]["seed_used"] is True
         assert analysis["versions"]["torch"]
+        until(lambda: "models unloaded" in service.log.read_text(), 120)
+        again = upload(service, seed="2")  # loads the model again
+        assert service.finished(again, 600)["error"] is None
+        assert (service.spool.root / "done" / again / "model.glb").read_bytes() == models[2]
         assert service.stop() == 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Protocol
 
@@ -65,6 +65,7 @@ class HunyuanEngine:
         self._limits = limits
         self._texture = texture
         self._flashvdm = flashvdm
+        self._versions: dict[str, str] = {}
         self.memory = Memory(device)
         self._shape = ShapeModel(checkout, weights, device, flashvdm)
         self._paint = PaintModel(checkout, weights, device, offload)
@@ -93,7 +94,10 @@ class HunyuanEngine:
         }
 
     def versions(self) -> dict[str, str]:
-        return {**self._remover.versions(), **_libraries()}
+        # Looking into every package's metadata takes longer than all else that a worker does around a step.
+        if not self._versions:
+            self._versions = {**self._remover.versions(), **_libraries()}
+        return dict(self._versions)
 
     def cutout(self, photo: Image, remove_bg: bool, progress: Progress) -> Cutout:
         return self._remover.cutout(photo, remove_bg, progress)
@@ -145,7 +149,6 @@ class HunyuanEngine:
         return self.memory.unload() or removed
 
 
-@cache  # looking into every package's metadata takes longer than all else that a worker does around a step
 def _libraries() -> dict[str, str]:
     found = {"hunyuan3d": "2.1"}
     for name in LIBRARIES:
