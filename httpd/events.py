@@ -38,7 +38,7 @@ async def job_events(request: Request) -> Response:
     news = await run_in_threadpool(feed.status, job_id)
     if is_over(news) and request.headers.get("last-event-id") == news.mark:
         return Response(status_code=204, headers=_HEADERS)
-    return _stream(_one_job(feed, job_id, request.headers.get("last-event-id", "")))
+    return _stream(request, _one_job(feed, job_id, request.headers.get("last-event-id", "")))
 
 
 async def events(request: Request) -> Response:
@@ -46,7 +46,7 @@ async def events(request: Request) -> Response:
     feed, last = _admitted(request), request.headers.get("last-event-id", "")
     if last and not last.isdecimal():
         raise HTTPException(422, f"Last-Event-ID {last[:40]!r} is none that this stream gave")
-    return _stream(_every_job(feed, int(last) if last else None))
+    return _stream(request, _every_job(feed, int(last) if last else None))
 
 
 def _admitted(request: Request) -> Feed:
@@ -56,7 +56,11 @@ def _admitted(request: Request) -> Feed:
     return feed
 
 
-def _stream(content: AsyncIterator[bytes]) -> Response:
+def _stream(request: Request, content: AsyncIterator[bytes]) -> Response:
+    if (
+        request.method == "HEAD"
+    ):  # a stream without its body would hold the connection for ever, and say nothing
+        return Response(headers=_HEADERS, media_type="text/event-stream")
     return StreamingResponse(content, media_type="text/event-stream", headers=_HEADERS)
 
 

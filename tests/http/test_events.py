@@ -151,6 +151,16 @@ def _links(pid: int) -> list[str]:
     return [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
 
 
+def test_a_head_of_a_stream_ends(spool: Spool) -> None:
+    client, job = client_of(spool.root), submit(spool)
+    for path in ("/api/events", f"/api/jobs/{job.id}/events"):
+        answer = client.head(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (
+            200,
+            "text/event-stream; charset=utf-8",
+        )
+
+
 def test_refusals(tmp_path: Path) -> None:
     client = client_of(tmp_path / "spool")
     assert client.get("/api/jobs/0190b5a0-0000-7000-8000-000000000000/events").status_code == 404
