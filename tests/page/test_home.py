@@ -24,7 +24,7 @@ OURS = [path for path in FOLDER.iterdir() if path.is_file()]
 @pytest.fixture
 def client(tmp_path: Path) -> TestClient:
     config = read(HttpConfig, {"PROTOSCALE_SPOOL": str(tmp_path / "spool"), "PROTOSCALE_RESERVE": "1M"})
-    return TestClient(create_app(config))
+    return TestClient(create_app(config), base_url="http://127.0.0.1")
 
 
 def test_browsers_get_the_page_and_programs_the_entry_points(client: TestClient) -> None:
