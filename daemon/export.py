@@ -16,7 +16,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,7 +192,9 @@ def main() -> int:
 
 def _limit(memory: int, seconds: int) -> None:
     """Ends this process by SIGALRM when time is up; more memory than allowed is refused by the kernel."""
-    os.nice(NICE)
+    # A hardened unit forbids setpriority(2); being nice is then up to the unit.
+    with suppress(PermissionError):
+        os.nice(NICE)
     if memory:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     # The server that started it may be gone by then, so it keeps its own clock.

@@ -8,7 +8,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
 import pytest
 import trimesh
 from starlette.testclient import TestClient
@@ -38,7 +37,7 @@ def job(client: TestClient, tmp_path: Path) -> Job:
     return finished(tmp_path / "spool", box())[1]
 
 
-@pytest.mark.parametrize("product", ["model.3mf", "model.obj.zip", "model.web.glb", "turntable.webp"])
+@pytest.mark.parametrize("product", ["model.3mf", "model.web.glb", "contact_sheet.png"])
 def test_an_export_is_served(client: TestClient, job: Job, product: str) -> None:
     answer = client.get(f"/api/jobs/{job.id}/result/{product}")
     assert answer.status_code == 200, answer.text
@@ -149,4 +148,3 @@ def test_the_server_imports_no_mesh_library_and_stays_small() -> None:
     memory, *modules = ran.stdout.split()
     assert not {"daemon", "numpy", "trimesh", "igl", "pxr", "PIL"} & set(modules)
     assert int(memory) < 60 << 20
-    assert psutil.Process().is_running()
