@@ -66,7 +66,7 @@ def main() -> None:
 
 def made(folder: Path) -> tuple[HunyuanEngine, Worker]:
     """A worker on a spool of its own with tiny weights made here."""
-    from daemon.config import Config, StepLimits
+    from daemon.config import Config
     from daemon.engines.choose import hunyuan
     from daemon.engines.hunyuan import code
     from daemon.engines.hunyuan.checkout import Checkout
@@ -88,12 +88,13 @@ def made(folder: Path) -> tuple[HunyuanEngine, Worker]:
             "MODEL_PATH": str(folder / "weights"),
             "ENABLE_TEXTURE": "false",
             "PROTOSCALE_HUNYUAN_LIMITS": LIMITS,
+            "PROTOSCALE_LOG_LEVEL": "error",
         },
     )
     spool = Spool.open(config.spool)
     spool.enlist(POST.name)
     engine = hunyuan(config, POST)
-    finisher = Finisher(POST.name, "error", StepLimits(600))
+    finisher = Finisher(POST.name, config)
     return engine, Worker(spool, config, POST, engine, Pulse(), finisher=finisher)
 
 

@@ -81,7 +81,7 @@ def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_worke
     engine = build(config, post)
     engine.check()
     leaves_work = engine.name in LEAVES_WORK and post.stages != ("cutout",)
-    finisher = Finisher(post.name, config.log_level, config.step_limit) if leaves_work else None
+    finisher = Finisher(post.name, config) if leaves_work else None
     worker = Worker(spool, config, post, engine, pulse, geometry_workers, finisher)
     signal.signal(signal.SIGTERM, worker.drain)
     worker.wake.on_signals()
