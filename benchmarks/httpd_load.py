@@ -127,15 +127,14 @@ async def measure(
     for task in (*streams, mover):
         task.cancel()
     await asyncio.gather(*streams, mover, return_exceptions=True)
-    quarter = max(1, len(memory) // 4)
+    tenth = max(1, len(memory) // 10)
     return {
         "phases": phases,
         "events": heard[0],
         "slow_cut_off": cut_off[0],
         "memory": {
             "idle": idle,
-            "first_quarter": statistics.median(memory[:quarter]),
-            "last_quarter": statistics.median(memory[-quarter:]),
+            "tenths": [statistics.median(memory[at : at + tenth]) for at in range(0, tenth * 10, tenth)],
             "peak": max(memory),
         },
         "wanted": {name: value for name, value in vars(wanted).items() if name != "json"},
@@ -230,12 +229,12 @@ def print_tables(found: dict[str, Any]) -> None:
             f"| {name} | {row['reads_per_second']:.0f} | {1e3 * row['p50']:.1f} | {1e3 * row['p99']:.1f} "
             f"| {1e3 * row['worst']:.0f} | {100 * row['cpu']:.0f} |"
         )
-    memory = {name: f"{value / 2**20:.0f}" for name, value in found["memory"].items()}
+    memory = found["memory"]
+    tenths = ", ".join(f"{value / 2**20:.1f}" for value in memory["tenths"])
     print(
-        f"\nevents told {found['events']}; slow clients cut off {found['slow_cut_off']} of {found['wanted']['slow']}; "  # noqa: E501
-        f"memory, MB: idle {memory['idle']}, first quarter {memory['first_quarter']}, "
-        f"last quarter {memory['last_quarter']}, peak {memory['peak']}"
+        f"\nevents told {found['events']}; slow clients cut off {found['slow_cut_off']} of {found['wanted']['slow']}"
     )
+    print(f"memory, MB: idle {memory['idle'] / 2**20:.0f}; per tenth of the run {tenths}")
 
 
 if __name__ == "__main__":

@@ -106,6 +106,9 @@ class SpoolMetrics(Collector):
                 ("up", "1 while the worker is idle or busy."),
                 ("busy_share", "Share of its time a worker spent in stages, 0 to 1."),
                 ("memory_bytes", "Resident memory of the worker's process."),
+                ("gpu_used_bytes", "Memory in use on the worker's GPU."),
+                ("gpu_total_bytes", "Memory of the worker's GPU."),
+                ("gpu_utilisation", "How busy the worker's GPU is, in percent, as NVML says it."),
                 ("jobs_done", "Stages the worker finished since the service started."),
                 ("restarts", "How often the worker's process was replaced."),
             )
@@ -118,7 +121,11 @@ class SpoolMetrics(Collector):
 
 
 def _of(slot: Slot) -> dict[str, float | None]:
+    gpu = slot.gpu
     return {
+        "gpu_used_bytes": gpu.used_bytes if gpu else None,
+        "gpu_total_bytes": gpu.total_bytes if gpu else None,
+        "gpu_utilisation": gpu.utilisation if gpu else None,
         "up": float(slot.state in (IDLE, BUSY)),
         "busy_share": slot.busy_share,
         "memory_bytes": slot.memory_bytes,

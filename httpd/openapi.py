@@ -276,7 +276,23 @@ _TENCENT: Spec = {
 PATHS: Spec = {
     "/": {
         "get": call(
-            "The entry points", {200: answer("paths and methods", {"type": "object"})}, open_to_all=True
+            "The page for a browser, the entry points for a program",
+            {
+                200: {
+                    "description": "by what Accept asks for",
+                    "content": {JSON: {"schema": {"type": "object"}}, "text/html": {"schema": TEXT}},
+                }
+            },
+            open_to_all=True,
+        )
+    },
+    "/page/{file}": {
+        "get": call(
+            "The page's files",
+            {200: answer("the file", _BYTES, "*/*"), 304: _UNCHANGED},
+            (404,),
+            parameters=({"name": "file", "in": "path", "required": True, "schema": TEXT},),
+            open_to_all=True,
         )
     },
     "/health": {
@@ -349,6 +365,14 @@ PATHS: Spec = {
         "get": call(
             "A small picture",
             {200: answer("at most 256 x 256 pixels", _BYTES, "image/png"), 304: _UNCHANGED},
+            (404, 422),
+            parameters=(JOB, KNOWN),
+        )
+    },
+    "/api/jobs/{job_id}/photo": {
+        "get": call(
+            "The photo, upright and without its metadata",
+            {200: answer("at most 1024 x 1024 pixels", _BYTES, "image/png"), 304: _UNCHANGED},
             (404, 422),
             parameters=(JOB, KNOWN),
         )

@@ -49,3 +49,27 @@ def test_who_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
         server.close()
 
     asyncio.run(scene())
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    """Head and body are two writes: with Nagle's algorithm on, the second waits for the client's delayed ACK."""
+
+    async def scene() -> int:
+        config = uvicorn.Config(endless, lifespan="off", log_config=None)
+        state, make = ServerState(), patience.patient(10.0)
+        # As `httpd.__main__` makes it; asyncio's own listeners would set the option by themselves.
+        listener = socket.create_server(("127.0.0.1", 0))
+        server = await asyncio.get_running_loop().create_server(
+            lambda: make(config=config, server_state=state, app_state={}), sock=listener
+        )
+        with socket.create_connection(listener.getsockname()), anyio.fail_after(60):
+            while not state.connections:
+                await asyncio.sleep(0.01)
+            (protocol,) = state.connections
+            accepted = protocol.transport.get_extra_info("socket")
+            found = int(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            protocol.transport.close()
+        server.close()
+        return found
+
+    assert asyncio.run(scene()) == 1
