@@ -8,11 +8,13 @@ from typing import Any
 
 from httpd.results import ASSETS
 from spool import layout
+from spool.export import DEFAULTS, OPTIONS, REPORT
 from spool.ids import PATTERN
 from spool.job import MAX_SEED
 
 JSON = "application/json"
 Spec = dict[str, Any]
+EXPORTS = tuple(name for name in DEFAULTS if name != REPORT)
 
 
 def obj(required: str, **properties: Any) -> Spec:
@@ -78,6 +80,7 @@ SCHEMAS: Spec = {
         created_at={"type": "string", "format": "date-time"},
         has_views=YES_NO,
         has_model=YES_NO,
+        mesh=or_null("object"),
     ),
     "Summary": obj(
         "job_id status stage progress has_model created_at name quality error",
@@ -238,6 +241,15 @@ def call(
     return spec
 
 
+def _options(*products: str) -> tuple[Spec, ...]:
+    """The options of these exports, as query parameters; which of them a product takes is told where it does not."""
+    names = dict.fromkeys(option for product in products for option in DEFAULTS[product])
+    return tuple(
+        {"name": name, "in": "query", "description": OPTIONS[name][1], "schema": {"type": "string"}}
+        for name in names
+    )
+
+
 def _status(text: str) -> Spec:
     return answer(text, ref("Status"))
 
@@ -381,13 +393,22 @@ PATHS: Spec = {
         "get": call(
             "A product",
             {200: _FILE, 206: _FILE, 304: _UNCHANGED, 416: answer("no such range", TEXT, "text/plain")},
-            (404,),
+            (404, 422, 503, 507),
             parameters=(
                 JOB,
-                {"name": "asset", "in": "path", "required": True, "schema": {"enum": list(ASSETS)}},
+                {"name": "asset", "in": "path", "required": True, "schema": {"enum": [*ASSETS, *EXPORTS]}},
                 KNOWN,
                 header("Range", "one range of bytes"),
+                *_options(*EXPORTS),
             ),
+        )
+    },
+    "/api/jobs/{job_id}/report": {
+        "get": call(
+            "Whether the model can be printed at a size, and what stands in the way",
+            {200: answer("the report", {"type": "object"})},
+            (404, 422, 503, 507),
+            parameters=(JOB, *_options(REPORT)),
         )
     },
     "/generate": {

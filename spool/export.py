@@ -41,7 +41,7 @@ def _one_of(*words: str) -> Rule:
 
 
 _SIZE = (_between(SMALLEST_MM, LARGEST_MM), f"millimetres from {SMALLEST_MM:g} to {LARGEST_MM:g}, 3 decimals")
-_OPTIONS: Mapping[str, tuple[Rule, str]] = MappingProxyType(
+OPTIONS: Mapping[str, tuple[Rule, str]] = MappingProxyType(
     {
         "longest_mm": _SIZE,
         "height_mm": _SIZE,
@@ -52,6 +52,7 @@ _OPTIONS: Mapping[str, tuple[Rule, str]] = MappingProxyType(
         "min_wall_mm": (_between(0.1, 20.0), "millimetres from 0.1 to 20, 3 decimals"),
     }
 )
+"""Every option: what makes its text canonical, and what it accepts, in words."""
 _PLACED = {"longest_mm": "", "height_mm": "", "up": "y", "origin": "model", "repaired": "false"}
 _PRINTED = {"longest_mm": "100", "height_mm": "", "up": "z", "origin": "ground", "repaired": "false"}
 _REPORTED = {
@@ -125,7 +126,7 @@ class Export:
                 raise InvalidRequest(f"unknown parameter {option!r} of {product}; accepted: {accepted}")
             if option in chosen:
                 raise InvalidRequest(f"{option} is given twice")
-            canonical, accepts = _OPTIONS[option]
+            canonical, accepts = OPTIONS[option]
             try:
                 chosen[option] = canonical(text)
             except ValueError:

@@ -24,7 +24,7 @@ from tests.support import submit
 
 def client_of(root: Path, **environ: str) -> TestClient:
     config = read(HttpConfig, {"PROTOSCALE_SPOOL": str(root), "PROTOSCALE_RESERVE": "1M", **environ})
-    return TestClient(create_app(config), raise_server_exceptions=False)
+    return TestClient(create_app(config), base_url="http://localhost", raise_server_exceptions=False)
 
 
 @pytest.fixture
