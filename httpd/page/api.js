@@ -111,11 +111,17 @@ export async function jobs(limit, before = null) {
   return { rows, next: next ? rows.at(-1).job_id : null };
 }
 
+// A name for one upload, under which it may be sent again without becoming two jobs. (`crypto.randomUUID` exists
+// on https pages only, and this service is often reached by plain http in a house.)
+export function uploadName() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 // Send one photo; `progress` is called with 0 to 1. XMLHttpRequest, because fetch does not tell how much has gone.
-export async function upload(file, fields, progress) {
+export async function upload(file, fields, name, progress) {
   for (;;) {
     const sent = key;
-    const answer = await send(file, fields, progress, sent);
+    const answer = await send(file, fields, progress, { "Idempotency-Key": name, ...(sent && { "X-API-Key": sent }) });
     if (answer.status === 201) return JSON.parse(answer.responseText);
     if (answer.status === 401) {
       const given = key !== sent ? key : await askForKey();
@@ -128,14 +134,14 @@ export async function upload(file, fields, progress) {
   }
 }
 
-function send(file, fields, progress, withKey) {
+function send(file, fields, progress, headers) {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
   form.append("file", file, file.name);
   return new Promise((resolve, reject) => {
     const call = new XMLHttpRequest();
     call.open("POST", "api/upload");
-    if (withKey) call.setRequestHeader("X-API-Key", withKey);
+    for (const [header, value] of Object.entries(headers)) call.setRequestHeader(header, value);
     call.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
     call.onload = () => resolve(call);
     call.onerror = () => reject(new Unreachable("the connection broke off"));

@@ -81,12 +81,11 @@ export class Exports {
     const id = this.#job.job_id;
     const told = await api.report(id, query());
     if (id !== this.#job?.job_id) return;
+    if (told.printable) return say(element("p", "It can be printed at this size.", "good"), element("p", measured(told)));
     const problems = document.createElement("ul");
     problems.append(...told.problems.map((problem) => element("li", problem)));
-    const words = told.printable ? "It can be printed at this size." : "It cannot be printed well as it is:";
-    const parts = [element("p", words, told.printable ? "good" : "refusal"), problems, element("p", measured(told))];
-    if (!told.printable) parts.push(this.#button(REPAIRED));
-    say(...parts);
+    const words = element("p", "It cannot be printed well as it is:", "refusal");
+    say(words, problems, element("p", measured(told)), this.#button(REPAIRED));
   }
 }
 

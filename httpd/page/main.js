@@ -46,6 +46,7 @@ async function look() {
       await showSelected();
     }
     first = false;
+    document.body.dataset.heard = watch.means; // for tests and the curious
   } catch (error) {
     tell(error);
   }
@@ -104,7 +105,4 @@ $("key-button").addEventListener("click", async () => {
   api.forgetKey();
   location.reload();
 });
-
-await watch.start();
-// Tests and the curious see how changes are heard of.
-setInterval(() => (document.body.dataset.heard = watch.means), 500);
+watch.start();

@@ -52,9 +52,10 @@ export class Uploads {
 
   async #send({ file, fields, row, isFirst, alone }) {
     const bar = row.querySelector("progress");
+    const name = api.uploadName();
     for (let tried = 1; ; tried++) {
       try {
-        const job = await api.upload(file, fields, (share) => (bar.value = share));
+        const job = await api.upload(file, fields, name, (share) => (bar.value = share));
         row.remove();
         this.#accepted({ ...job, alone }, isFirst);
         return;

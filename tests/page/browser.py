@@ -108,7 +108,8 @@ def keep(page: Page, name: str, **options: Any) -> None:
     page.mouse.move(0, 0)
     shot = Image.open(io.BytesIO(page.screenshot(**options))).convert("RGB")
     target = PICTURES / f"page-{name}.png"
-    shot.quantize(COLOURS).save(target, optimize=True)
+    palette = shot.quantize(COLOURS)
+    shot.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(target, optimize=True)
     assert target.stat().st_size < LARGEST, target
 
 

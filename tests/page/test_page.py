@@ -224,7 +224,9 @@ def test_keyboard_only(page: Page, service: Service, ellipse: Path) -> None:
     expect(row(page, "ellipse.png")).to_have_count(0)
 
 
-def test_many_photos_dropped_and_pasted_and_what_is_no_photo(page: Page, tmp_path: Path) -> None:
+def test_many_photos_dropped_and_pasted_and_what_is_no_photo(
+    page: Page, service: Service, tmp_path: Path
+) -> None:
     """Also: a job that fails says why, and a name is text and never markup."""
     event = """([kind, names]) => {
         const files = new DataTransfer();
@@ -255,6 +257,8 @@ def test_many_photos_dropped_and_pasted_and_what_is_no_photo(page: Page, tmp_pat
     expect(refused).to_contain_text("not a picture")
     refused.get_by_role("button").click()
     expect(refused).to_have_count(0)
+    for job in page.locator("#jobs li").filter(has_not_text="coffee").all():
+        service.spool.remove(str(job.get_attribute("data-job")))
 
 
 @pytest.fixture(scope="module")
