@@ -34,7 +34,7 @@ class Refused(OSError):
 def life_of_a_server(life: Life) -> None:
     """Uploads, and everything that can be asked of them. Every answer is a success or says why not."""
     life.open()
-    client = TestClient(_app(life.root), raise_server_exceptions=False)
+    client = TestClient(_app(life.root), base_url="http://localhost", raise_server_exceptions=False)
     for name, verbs in (
         ("views.png", ("generate-multiangle",)),
         ("model.png", ("generate-3d", "generate-3d")),
