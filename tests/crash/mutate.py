@@ -1,8 +1,8 @@
 """Takes each fsync, rename and check out of the spool, and asks whether anything here notices.
 
 In stages, the cheap first: each mutant meets the tests that run the changed line, the shortest first; only what they
-let through meets the crash-state explorer and the injected errors. Each runs in a process of its own, forked from this
-one once the tests are collected. What nothing finds must stand in `tests.crash.equivalent` with the reason.
+let through meets the crash-state explorer and the injected errors. Each runs in a process of its own, forked from
+this one once the tests are collected. What nothing finds must stand in `tests.crash.equivalent` with the reason.
 `python -m tests.crash.mutate` prints its figures in the last line; exit code 1 where a mutant got away.
 """
 
