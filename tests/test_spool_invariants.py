@@ -88,6 +88,13 @@ def test_invariant_1_a_failed_fsync_is_not_tried_again_and_not_acknowledged(
     assert sum(call == heard.calls[-1] for call in heard.calls) == 1
 
 
+def test_invariant_1_a_new_folder_is_on_the_disk_with_those_above_it(tmp_path: Path) -> None:
+    heard = Listener()
+    with Shim(tmp_path, heard).installed():
+        durable.make_folder(tmp_path / "srv" / "spool" / "keys")
+    assert heard.calls == [f"fsync {tmp_path.name}", "fsync srv", "fsync spool"]
+
+
 def test_invariant_2_every_move_is_one_rename_and_leaves_one_place(spool: Spool) -> None:
     job_id = submit(spool, "held", views=False, model=False).id
     for move in (
@@ -134,6 +141,15 @@ def test_invariant_3_a_product_that_cannot_be_written_leaves_the_old_one_and_not
     with Shim(tmp_path, heard).installed(), pytest.raises(OSError, match="Input/output"):
         durable.replace(path, b"new")
     assert (path.read_bytes(), os.listdir(tmp_path)) == (b"old", ["model.glb"])
+
+
+def test_news_are_replaced_whole_and_not_fsynced(spool: Spool) -> None:
+    """They are written five times a second; a disk that spins could not follow."""
+    job = submit(spool)
+    heard = Listener()
+    with Shim(spool.root, heard).installed():
+        Status(message="cutting").write(job.path)
+    assert [call.partition(" ")[0] for call in heard.calls] == ["write", "rename"]
 
 
 def test_invariant_4_products_and_request_alone_decide_and_recovering_twice_is_recovering_once(
@@ -194,6 +210,14 @@ def test_invariant_7_one_supervisor_and_the_kernel_gives_the_lock_back(spool: Sp
             other.kill()
     os.close(lock.take(spool.root, patience=60.0))
     assert not lock.is_held(spool.root)
+
+
+def test_invariant_7_a_supervisor_waits_for_one_that_is_just_dying(spool: Spool) -> None:
+    dying = lock.take(spool.root)
+    end = threading.Timer(0.2, os.close, [dying])
+    end.start()
+    os.close(lock.take(spool.root, patience=60.0))
+    end.join()
 
 
 def test_invariant_8_a_dropped_file_is_taken_once_whatever_is_cut_off(spool: Spool) -> None:

@@ -206,6 +206,7 @@ def test_recovery_puts_a_dead_workers_job_where_it_belongs(
         spool.cancel(job.id)
     assert spool.recover("w", 3, "it was killed by SIGKILL") == [(job.id, folder)]
     assert folders(spool, job.id) == [folder]
+    assert not (spool.root / folder / job.id / "trouble.json").exists()  # there was none
     if folder == "failed" and not cancelled:
         assert "SIGKILL" in (Status.read(spool.root / "failed" / job.id).error or "")
 

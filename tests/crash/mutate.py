@@ -9,9 +9,11 @@ this one once the tests are collected. What nothing finds must stand in `tests.c
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +25,7 @@ import pytest
 
 from tests.crash.coverage import Item, Lines, measure
 from tests.crash.equivalent import EQUIVALENT
-from tests.crash.mutants import Mutant, install, lines_of, mutants
+from tests.crash.mutants import Mutant, install, lines_of, mutants, source_of
 
 CAUGHT = 3
 LIMIT = 600.0
@@ -47,19 +49,20 @@ FILES = (
     ),
 )
 """Tests of the spool and of what uses it; those that start other processes are left out, as these run no mutant."""
+OWN = ("test_spool", "test_inbox", "test_ballast")
+PARTS = ("spool", "daemon", "httpd", "tests", "docs", "systemd")
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+IN_A_COPY = ("tests/test_spool_invariants.py", "tests/test_disk.py", "-k", "not service")
 AS_IT_IS = -1
 """The number of the mutant that is none."""
 
 
 def by_tests(mutant: Mutant | None, lines: Lines) -> bool:
-    """Whether one of the tests that run its lines notices."""
-    chosen = [item for item, seen in lines.items() if mutant is None or seen & _places(mutant)]
+    """Whether one of the tests that run its lines notices; the spool's own are asked first."""
+    places = {(mutant.module, line) for line in lines_of(mutant)} if mutant else set()
+    chosen = [item for item, seen in lines.items() if mutant is None or seen & places]
+    chosen.sort(key=lambda item: not item.path.stem.startswith(OWN))
     return not all(passes(item) for item in chosen)
-
-
-def _places(mutant: Mutant) -> set[tuple[str, int]]:
-    return {(mutant.module, line) for line in lines_of(mutant)}
 
 
 def passes(item: Item) -> bool:
@@ -67,6 +70,19 @@ def passes(item: Item) -> bool:
     failed = item.session.testsfailed
     item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
     return item.session.testsfailed == failed
+
+
+def by_copy(mutant: Mutant | None, lines: Lines) -> bool:
+    """Whether tests that start processes of their own notice, in a copy of the source that has it written in."""
+    copy = Path(os.environ["PYTEST_DEBUG_TEMPROOT"], "copy")
+    for part in PARTS:
+        shutil.copytree(part, copy / part, ignore=shutil.ignore_patterns("__pycache__", "three"))
+    shutil.copy("pyproject.toml", copy)
+    if mutant:
+        (copy / "spool" / f"{mutant.module}.py").write_text(ast.unparse(source_of(mutant)))
+    environ = {name: value for name, value in os.environ.items() if name != "PYTEST_DEBUG_TEMPROOT"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *IN_A_COPY]
+    return subprocess.run(command, cwd=copy, env=environ, check=False).returncode != 0
 
 
 def by_explorer(mutant: Mutant | None, lines: Lines) -> bool:
@@ -102,6 +118,7 @@ def by_faults(mutant: Mutant | None, lines: Lines) -> bool:
 
 WAYS: dict[str, Callable[[Mutant | None, Lines], bool]] = {
     "tests": by_tests,
+    "tests in a copy": by_copy,
     "explorer": by_explorer,
     "injected errors": by_faults,
 }
