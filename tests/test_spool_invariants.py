@@ -111,6 +111,23 @@ def test_invariant_2_every_move_is_one_rename_and_leaves_one_place(spool: Spool)
         assert len(list(spool.root.rglob(job_id))) == 1
 
 
+def test_invariant_2_moves_that_somebody_is_told_of_are_fsynced_and_others_not(spool: Spool) -> None:
+    submit(spool)
+    for product, folder, fsynced in (
+        ("cutout.png", "geometry", []),
+        ("geometry.glb", "texture", []),
+        ("model.glb", "done", ["fsync done", "fsync w"]),
+    ):
+        heard = Listener()
+        with Shim(spool.root, heard).installed():
+            job = spool.claim({"geometry": "inbox", "texture": "geometry"}.get(folder, "texture"), "w")
+            assert job
+        (job.path / product).write_bytes(b"product")
+        with Shim(spool.root, heard).installed():
+            assert spool.advance(job) == folder
+        assert [call for call in heard.calls if call.startswith("fsync")] == fsynced
+
+
 def test_invariant_3_a_reader_of_a_product_sees_all_of_it_or_none(tmp_path: Path) -> None:
     path = tmp_path / "model.glb"
     contents = [bytes([number]) * 50_000 for number in range(4)]

@@ -163,6 +163,12 @@ def test_retry_of_a_cancelled_upload_asks_for_everything(spool: Spool) -> None:
     assert found.job.request.views and found.job.request.model and not found.job.cancelled
 
 
+def test_retry_asks_for_what_was_asked_for(spool: Spool) -> None:
+    job = submit(spool, model=False)
+    spool.fail(job.path, "it broke")
+    assert spool.retry(job.id).job.request.views_only
+
+
 @pytest.mark.parametrize("folder", ["done", "failed", "held"])
 def test_resting_jobs_can_be_removed(spool: Spool, folder: str) -> None:
     job = submit(spool, folder)
