@@ -95,6 +95,15 @@ def test_invariant_1_a_new_folder_is_on_the_disk_with_those_above_it(tmp_path: P
     assert heard.calls == [f"fsync {tmp_path.name}", "fsync srv", "fsync spool"]
 
 
+def test_invariant_1_the_folders_of_the_spool_are_on_the_disk_at_every_start(spool: Spool) -> None:
+    """Also at the second: who made them may have died before the fsync."""
+    for worker in ("w", "new"):
+        heard = Listener()
+        with Shim(spool.root, heard).installed():
+            Spool.open(spool.root).enlist(worker)
+        assert [call for call in heard.calls if call.startswith("fsync")] == ["fsync spool", "fsync running"]
+
+
 def test_invariant_2_every_move_is_one_rename_and_leaves_one_place(spool: Spool) -> None:
     job_id = submit(spool, "held", views=False, model=False).id
     for move in (
