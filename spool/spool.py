@@ -23,7 +23,7 @@ from spool.ids import is_job_id, only
 from spool.job import Job, Request
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, STAGE_OF_FOLDER, TMP
 from spool.status import Status, as_error, count_attempt, read_attempts, refund_attempt
-from spool.trouble import POISON, SPARES, Charge, Trouble, Verdict
+from spool.trouble import LONGEST_REST, POISON, SPARES, Charge, Trouble, Verdict
 
 # In the order jobs move, with `running` between the waiting folders: a job that moves on while a reader
 # walks this list moves towards where the reader will look next.
@@ -96,8 +96,6 @@ class Spool:
             if self.rest_left(folder, job_id):
                 continue
             target = self.root / RUNNING / worker / job_id
-            if not (self.root / folder / job_id).is_dir():
-                continue  # gone, or a dropped file that is called like a job: the inbox takes that in
             try:
                 # Not fsynced: if power fails now, the job is found in either place and is not lost.
                 (self.root / folder / job_id).rename(target)
@@ -110,8 +108,12 @@ class Spool:
         return None
 
     def rest_left(self, folder: str, job_id: str) -> float:
-        """Seconds until a waiting job may be claimed: it rests between two attempts."""
-        return Trouble.read(self.root / folder / job_id).rest_left
+        """Seconds until a waiting job may be claimed: it rests between two attempts.
+
+        For what is no job (gone, or a dropped file that is called like one, which the inbox takes in) it is long.
+        """
+        path = self.root / folder / job_id
+        return Trouble.read(path).rest_left if path.is_dir() else LONGEST_REST
 
     def begin(self, job: Job, stage: str) -> dict[str, int]:
         """Count an attempt at `stage`, on the disk before the work starts."""

@@ -50,6 +50,7 @@ def test_a_whole_picture_is_taken_at_the_first_look(spool: Spool, inbox: Inbox, 
     assert job.request.name == name
     assert job.request.source == "inbox"
     assert job.input.read_bytes() == picture()
+    assert Status.read(job.path) == Status()
     assert not (spool.root / "inbox" / name).exists()
 
 

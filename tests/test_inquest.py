@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -261,6 +262,16 @@ def test_a_damaged_record_is_worth_one_death(bench: Bench) -> None:
     bench.begin(job.id)
     bench.die()
     assert "poison" in (bench.spool.find(job.id).status.error or "")
+
+
+def test_a_rest_ends_with_the_boot_it_was_measured_in(bench: Bench) -> None:
+    job = bench.job()
+    resting = Trouble().resting(100.0)
+    resting.write(job.path)
+    assert 0 < bench.spool.rest_left("geometry", job.id) <= 100
+    replace(resting, boot="another boot").write(job.path)
+    assert bench.spool.rest_left("geometry", job.id) == 0
+    assert bench.spool.claim("geometry", "geometry-cuda1")
 
 
 def test_stacks_of_an_aborted_worker_reach_the_log_of_its_job(bench: Bench) -> None:

@@ -46,7 +46,7 @@ class Listener:
         self._failing = failing
 
     def before(self, call: Call) -> None:
-        if call.name in ("fsync", "rename", "write"):
+        if call.name in ("fsync", "rename", "write", "unlink"):
             self.calls.append(f"{call.name} {Path(call.target or call.path).name}")
         if self._failing and call.name == "fsync" and Path(call.path).name == self._failing:
             raise OSError(errno.EIO, os.strerror(errno.EIO), call.path)
@@ -84,8 +84,25 @@ def test_invariant_1_a_failed_fsync_is_not_tried_again_and_not_acknowledged(
     heard = Listener(names.get(failing, failing))
     with Shim(spool.root, heard).installed(), pytest.raises(OSError, match="Input/output"):
         draft.publish("inbox")
-    assert [call for call in heard.calls if call.startswith("fsync")][-1] == heard.calls[-1]
-    assert sum(call == heard.calls[-1] for call in heard.calls) == 1
+    calls = [call for call in heard.calls if not call.startswith("unlink")]  # what was written aside goes
+    assert calls[-1].startswith("fsync")
+    assert calls.count(calls[-1]) == 1
+
+
+def test_invariant_1_a_new_folder_is_on_the_disk_with_those_above_it(tmp_path: Path) -> None:
+    heard = Listener()
+    with Shim(tmp_path, heard).installed():
+        durable.make_folder(tmp_path / "srv" / "spool" / "keys")
+    assert heard.calls == [f"fsync {tmp_path.name}", "fsync srv", "fsync spool"]
+
+
+def test_invariant_1_the_folders_of_the_spool_are_on_the_disk_at_every_start(spool: Spool) -> None:
+    """Also at the second: who made them may have died before the fsync."""
+    for worker in ("w", "new"):
+        heard = Listener()
+        with Shim(spool.root, heard).installed():
+            Spool.open(spool.root).enlist(worker)
+        assert [call for call in heard.calls if call.startswith("fsync")] == ["fsync spool", "fsync running"]
 
 
 def test_invariant_2_every_move_is_one_rename_and_leaves_one_place(spool: Spool) -> None:
@@ -102,6 +119,23 @@ def test_invariant_2_every_move_is_one_rename_and_leaves_one_place(spool: Spool)
             move()
         assert heard.calls.count(f"rename {job_id}") == 1
         assert len(list(spool.root.rglob(job_id))) == 1
+
+
+def test_invariant_2_moves_that_somebody_is_told_of_are_fsynced_and_others_not(spool: Spool) -> None:
+    submit(spool)
+    for product, folder, fsynced in (
+        ("cutout.png", "geometry", []),
+        ("geometry.glb", "texture", []),
+        ("model.glb", "done", ["fsync done", "fsync w"]),
+    ):
+        heard = Listener()
+        with Shim(spool.root, heard).installed():
+            job = spool.claim({"geometry": "inbox", "texture": "geometry"}.get(folder, "texture"), "w")
+            assert job
+        (job.path / product).write_bytes(b"product")
+        with Shim(spool.root, heard).installed():
+            assert spool.advance(job) == folder
+        assert [call for call in heard.calls if call.startswith("fsync")] == fsynced
 
 
 def test_invariant_3_a_reader_of_a_product_sees_all_of_it_or_none(tmp_path: Path) -> None:
@@ -134,6 +168,15 @@ def test_invariant_3_a_product_that_cannot_be_written_leaves_the_old_one_and_not
     with Shim(tmp_path, heard).installed(), pytest.raises(OSError, match="Input/output"):
         durable.replace(path, b"new")
     assert (path.read_bytes(), os.listdir(tmp_path)) == (b"old", ["model.glb"])
+
+
+def test_news_are_replaced_whole_and_not_fsynced(spool: Spool) -> None:
+    """They are written five times a second; a disk that spins could not follow."""
+    job = submit(spool)
+    heard = Listener()
+    with Shim(spool.root, heard).installed():
+        Status(message="cutting").write(job.path)
+    assert [call.partition(" ")[0] for call in heard.calls] == ["write", "rename"]
 
 
 def test_invariant_4_products_and_request_alone_decide_and_recovering_twice_is_recovering_once(
@@ -194,6 +237,14 @@ def test_invariant_7_one_supervisor_and_the_kernel_gives_the_lock_back(spool: Sp
             other.kill()
     os.close(lock.take(spool.root, patience=60.0))
     assert not lock.is_held(spool.root)
+
+
+def test_invariant_7_a_supervisor_waits_for_one_that_is_just_dying(spool: Spool) -> None:
+    dying = lock.take(spool.root)
+    end = threading.Timer(0.2, os.close, [dying])
+    end.start()
+    os.close(lock.take(spool.root, patience=60.0))
+    end.join()
 
 
 def test_invariant_8_a_dropped_file_is_taken_once_whatever_is_cut_off(spool: Spool) -> None:
@@ -279,6 +330,19 @@ def test_invariant_9_the_reason_is_on_the_disk_before_the_job_is_in_failed(spool
     assert heard.calls.index("rename status.json") < heard.calls.index(f"rename {job.id}")
     assert f"fsync {durable.aside_of(Path('status.json')).name}" in heard.calls
     assert spool.find(job.id).status.error == "the picture is empty"
+
+
+def test_invariant_9_a_retry_keeps_the_reason_until_the_job_has_left_failed(spool: Spool) -> None:
+    job = submit(spool)
+    spool.begin(job, "cutout")
+    spool.fail(job.path, "the picture is empty")
+    heard = Listener()
+    with Shim(spool.root, heard).installed():
+        spool.retry(job.id)
+    left = heard.calls.index(f"rename {job.id}")
+    assert heard.calls.index(f"fsync .status.json.{os.getpid()}.aside") < left
+    # The attempts are gone from the disk too by then, or the job would fail at its first.
+    assert heard.calls.index("unlink attempts.json") < heard.calls.index(f"fsync {job.id}", left - 1) < left
 
 
 def test_invariant_10_a_job_is_found_while_it_moves(spool: Spool) -> None:

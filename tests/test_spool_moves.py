@@ -163,6 +163,12 @@ def test_retry_of_a_cancelled_upload_asks_for_everything(spool: Spool) -> None:
     assert found.job.request.views and found.job.request.model and not found.job.cancelled
 
 
+def test_retry_asks_for_what_was_asked_for(spool: Spool) -> None:
+    job = submit(spool, model=False)
+    spool.fail(job.path, "it broke")
+    assert spool.retry(job.id).job.request.views_only
+
+
 @pytest.mark.parametrize("folder", ["done", "failed", "held"])
 def test_resting_jobs_can_be_removed(spool: Spool, folder: str) -> None:
     job = submit(spool, folder)
@@ -206,8 +212,33 @@ def test_recovery_puts_a_dead_workers_job_where_it_belongs(
         spool.cancel(job.id)
     assert spool.recover("w", 3, "it was killed by SIGKILL") == [(job.id, folder)]
     assert folders(spool, job.id) == [folder]
+    assert not (spool.root / folder / job.id / "trouble.json").exists()  # there was none
     if folder == "failed" and not cancelled:
         assert "SIGKILL" in (Status.read(spool.root / "failed" / job.id).error or "")
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"id": 3}'])
+def test_recovery_gives_a_job_with_a_damaged_request_up(spool: Spool, content: bytes | None) -> None:
+    damaged, whole = submit(spool).id, submit(spool).id
+    claim(spool), claim(spool)
+    request = spool.root / "running" / "w" / damaged / "request.json"
+    request.unlink()
+    if content is not None:
+        request.write_bytes(content)
+    assert spool.recover("w", 3, "it died") == [(damaged, "failed"), (whole, "inbox")]
+    assert "request cannot be read" in (Status.read(spool.root / "failed" / damaged).error or "")
+
+
+def test_a_file_that_is_called_like_a_job_is_not_claimed(spool: Spool) -> None:
+    name = new_id()
+    (spool.root / "inbox" / name).write_bytes(picture())
+    job = submit(spool)
+    assert claim(spool).id == job.id
+    assert spool.claim("inbox", "w") is None
+    assert (spool.root / "inbox" / name).read_bytes() == picture()
+    assert spool.rest_left("inbox", name) > 3600  # a worker with nothing else to do sleeps
+    (spool.root / "running" / "w" / name).write_bytes(picture())
+    assert spool.recover("w", 3, "it died") == [(job.id, "inbox")]
 
 
 def test_recovery_can_refund_the_attempt(spool: Spool) -> None:

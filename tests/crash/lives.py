@@ -155,8 +155,7 @@ class Life:
             status.refund_attempt(job, stage)
 
         worker = self._recovery.worker
-        worker.spool, worker.post = self.spool, post
-        self.spool.enlist(post.name)
+        self._recovery.lead_worker(self.spool, post)
         quick_work.during = during
         worker_module.refund_attempt = refund  # type: ignore[attr-defined]
         try:

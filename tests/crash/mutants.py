@@ -1,23 +1,26 @@
 """Mutants of the spool: each fsync, each rename and each check taken out, one at a time.
 
-A mutant is a number. `install(number)` makes this process import the spool with that one change; nothing on disk is
-touched.
+A mutant is a number. `install(number)` makes that one change in the functions of this process; nothing on disk is
+touched, and processes that it starts anew run the spool as it is.
 """
 
 from __future__ import annotations
 
 import ast
-import importlib.abc
-import importlib.machinery
-import importlib.util
-import sys
-from collections.abc import Iterator, Sequence
+import importlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 
 SPOOL = Path(__file__).parents[2] / "spool"
-MODULES = ("draft", "durable", "filesystem", "lock", "spool", "status", "job")
+MODULES = (
+    *("draft", "durable", "filesystem", "lock", "spool", "status", "job"),
+    *("trouble", "ballast", "idempotency", "callbacks", "keys"),
+)
+"""The files whose loss would break a promise. Not `tally` and `board`: they are news, nothing is decided by them;
+nor what only names, reads, draws or confines (`export`, `view`, `picture`, `confine`, ...); nor `listing`, which
+keeps a reading for speed."""
 _SYNCS = ("fsync",)
 _RENAMES = ("rename", "move", "replace", "replace_json")
 _LASTS = ("durable", "durable_too")
@@ -109,25 +112,40 @@ def source_of(mutant: Mutant) -> ast.Module:
     return ast.fix_missing_locations(changed)
 
 
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    def __init__(self, mutant: Mutant) -> None:
-        self._name = f"spool.{mutant.module}"
-        self._tree = source_of(mutant)
-        self._file = str(SPOOL / f"{mutant.module}.py")
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        return importlib.util.spec_from_loader(name, self, origin=self._file) if name == self._name else None
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__file__ = self._file
-        exec(compile(self._tree, self._file, "exec"), module.__dict__)
-
-
 def install(number: int) -> Mutant:
-    """Let this process, which has not imported the spool yet, run that mutant."""
-    assert not any(name == "spool" or name.startswith("spool.") for name in sys.modules)
+    """Let every function of that module do in this process what it does in the mutant."""
     mutant = mutants()[number]
-    sys.meta_path.insert(0, _Finder(mutant))
+    module = importlib.import_module(f"spool.{mutant.module}")
+    codes = dict(_codes(compile(source_of(mutant), str(SPOOL / f"{mutant.module}.py"), "exec")))
+    for name, function in _functions(module):
+        function.__code__ = codes[name]
     return mutant
+
+
+def _codes(code: CodeType, prefix: str = "") -> Iterator[tuple[str, CodeType]]:
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield prefix + part.co_name, part
+            if not prefix:
+                yield from _codes(part, f"{part.co_name}.")
+
+
+def _functions(module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
+    """The functions and methods that the source of `module` defines, out of their wrappings, by qualified name."""
+    for holder in (module, *(value for value in vars(module).values() if isinstance(value, type))):
+        for value in list(vars(holder).values()):
+            inner = getattr(value, "fget", None) or getattr(value, "__func__", value)
+            inner = getattr(inner, "__wrapped__", inner)
+            own = isinstance(inner, FunctionType) and inner.__module__ == module.__name__
+            if own and inner.__code__.co_filename == module.__file__:  # not what dataclasses makes
+                yield inner.__qualname__, inner
+
+
+def lines_of(mutant: Mutant) -> set[int]:
+    """The lines of the statement that it changes: without running one of them no test can notice."""
+    spans = [{mutant.line}]
+    for node in ast.walk(ast.parse((SPOOL / f"{mutant.module}.py").read_text())):
+        if isinstance(node, ast.Assign | ast.Return | ast.Expr | ast.Raise | ast.AnnAssign):
+            span = set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+            spans += [span] if mutant.line in span else []
+    return set.union(*spans)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from daemon import retention
+from daemon import policy, retention
 from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.inbox import Inbox
 from daemon.pulse import Pulse
@@ -46,8 +46,7 @@ class Recovery:
     def finish(self, root: Path) -> None:
         """Ask for everything that is held, and work until nothing waits."""
         spool = Spool(root)
-        self.worker.spool, self.worker.post = spool, ALL
-        spool.enlist(ALL.name)
+        self.lead_worker(spool, ALL)
         for model in (False, True):
             for job_id in spool.waiting(HELD):
                 if model or not spool.find(job_id).job.request.model:
@@ -55,6 +54,12 @@ class Recovery:
             with quick_work.installed():
                 while self.worker.step():
                     pass
+
+    def lead_worker(self, spool: Spool, post: Post) -> None:
+        """Let the worker be that of `post` in this spool; its pause after trouble with a disk is over."""
+        self.worker.spool, self.worker.post = spool, post
+        self.worker._paused_until, self.worker._disk_troubles = 0.0, 0
+        spool.enlist(post.name)
 
     def close(self) -> None:
         """Give the pipes back."""
@@ -64,9 +69,13 @@ class Recovery:
 
 @contextmanager
 def ready() -> Iterator[Recovery]:
-    """A `Recovery`, with the daemon's log lines held back: thousands of crashes are told here."""
-    before = logging.root.manager.disable
+    """A `Recovery`, with the daemon's log lines held back: thousands of crashes are told here.
+
+    A job's rest between two attempts is written down as ever, and over at once: here no time passes.
+    """
+    before, rest = logging.root.manager.disable, policy.FIRST_REST
     logging.disable(logging.CRITICAL)
+    policy.FIRST_REST = 0.0
     with tempfile.TemporaryDirectory(dir=fast_folder()) as scratch:
         recovery = Recovery(Path(scratch) / "spool")
         try:
@@ -74,6 +83,7 @@ def ready() -> Iterator[Recovery]:
         finally:
             recovery.close()
             logging.disable(before)
+            policy.FIRST_REST = rest
 
 
 def fast_folder() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 from pathlib import Path
@@ -20,6 +21,7 @@ from spool import keys
 from spool.errors import InvalidRequest
 from spool.settings import WrongSetting, read
 from spool.spool import Spool
+from tests.crash.shim import Call, Shim
 from tests.http.live import server
 from tests.service import free_port
 from tests.test_httpd import client_of, upload
@@ -57,6 +59,40 @@ def test_a_key_is_told_once_and_kept_hashed(root: Path) -> None:
         assert keys.check(root, wrong) is None
     keys.revoke(root, "web")
     assert keys.check(root, token) is None
+
+
+def test_a_revoked_key_stays_revoked_when_power_fails(root: Path) -> None:
+    keys.create(root, "web", "submit")
+    fsynced: list[str] = []
+
+    class Listener:
+        def before(self, call: Call) -> None:
+            fsynced.extend([Path(call.path).name] if call.name == "fsync" else [])
+
+        def after(self, call: Call) -> None:
+            pass
+
+    with Shim(root, Listener()).installed():
+        keys.revoke(root, "web")
+    assert fsynced == ["keys"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"name": "web"}'])
+def test_a_damaged_key_opens_nothing_and_can_be_revoked(root: Path, content: bytes) -> None:
+    token, other = keys.create(root, "web", "submit"), keys.create(root, "other", "read")
+    (root / "keys" / "web.json").write_bytes(content)
+    assert keys.check(root, token) is None
+    assert keys.check(root, other)
+    assert [key.name for key in keys.listing(root)] == ["other"]
+    keys.revoke(root, "web")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away takes root")
+def test_a_key_made_by_root_belongs_to_the_owner_of_the_spool(root: Path) -> None:
+    os.chown(root, 65534, 65534)
+    keys.create(root, "web", "submit")
+    for path in (root / "keys", root / "keys" / "web.json"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from spool import idempotency, keys, layout
 from spool.draft import Draft
 from spool.spool import Spool
+from tests.crash.shim import Call, Shim
 from tests.http.live import server
 from tests.service import free_port
 from tests.support import picture, until
@@ -229,6 +230,25 @@ def test_a_crash_between_the_key_and_the_job_makes_no_second_job(
     answer = send(client, "k")
     assert answer.status_code == 201 and answer.json()["job_id"] in promised
     assert spool.waiting("held") == [answer.json()["job_id"]]
+
+
+def test_a_key_is_on_the_disk_before_its_job_is(client: TestClient, spool: Spool) -> None:
+    calls: list[str] = []
+
+    class Listener:
+        def before(self, call: Call) -> None:
+            if call.name in ("fsync", "rename"):
+                calls.append(f"{call.name} {Path(call.target or call.path).relative_to(spool.root)}")
+
+        def after(self, call: Call) -> None:
+            pass
+
+    with Shim(spool.root, Listener()).installed():
+        job = send(client, "k").json()["job_id"]
+    (entry,) = (spool.root / idempotency.FOLDER).glob("*.json")
+    appears = calls.index(f"rename held/{job}")
+    for place in (entry.relative_to(spool.root), idempotency.FOLDER):
+        assert calls.index(f"fsync {place}") < appears
 
 
 def test_many_at_once_with_one_key_are_one_job(client: TestClient, spool: Spool) -> None:

@@ -157,6 +157,17 @@ def test_it_is_given_up_at_last(spool: Spool, receiver: Receiver) -> None:
     assert len(receiver.got) == 1 and callbacks.owed(spool.root) == []
 
 
+def test_what_is_no_promise_is_left_alone_and_the_others_are_kept(spool: Spool) -> None:
+    assert callbacks.owed(spool.root) == []
+    promise = Promise(submit(spool).id, "http://127.0.0.1/")
+    promise.write(spool.root)
+    folder = spool.root / callbacks.CALLBACKS
+    for name, content in (("torn", b"{"), ("empty", b""), ("foreign", b'{"x": 1}'), ("list", b"[]")):
+        (folder / f"{name}.json").write_bytes(content)
+    (folder / "odd.json").write_text(json.dumps({"job_id": "../x", "url": "http://127.0.0.1/"}))
+    assert callbacks.owed(spool.root) == [promise]
+
+
 def test_one_process_delivers(spool: Spool) -> None:
     with callbacks.postman(spool.root) as first, callbacks.postman(spool.root) as second:
         assert (first, second) == (True, False)
