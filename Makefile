@@ -1,12 +1,13 @@
 # make demo [IMAGE=photo.jpg]   a photo goes in, a textured model comes out
 # make test                     what CI runs
+# make soak, make orphans       the long forms of the reliability tests (docs/reliability.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 IMAGE ?= examples/coffee.png
 export U2NET_HOME ?= $(CURDIR)/build/u2net
 
-.PHONY: demo test test-gpu check format clean bench setup
+.PHONY: demo test test-gpu check format clean bench setup install-systemd uninstall-systemd test-systemd crash crash-ext4 kill faults mutate fuzz soak orphans page-pictures fuzz-http
 
 demo: setup
 	@$(BIN)/python examples/demo.py "$(IMAGE)"
@@ -14,23 +15,44 @@ demo: setup
 test: setup build/hunyuan/.installed build/gltf-validator/.installed
 	@$(BIN)/python -m pytest -q
 
+# The long forms of what tests/test_soak.py does in a minute; each prints one line of figures.
+soak: setup
+	@nice $(BIN)/python -m tests.soak.run --jobs 10000 --fork
+
+orphans: setup
+	@nice $(BIN)/python -m tests.soak.orphans --times 500
+
+# The screenshots in the documents, made by the browser tests.
+page-pictures: setup
+	@PROTOSCALE_TEST_PICTURES=docs/images $(BIN)/python -m pytest -q tests/page/test_page.py
+
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@.ci/audit $(BIN)
+
+# schemathesis with many more invented requests than `make test` takes (a few minutes)
+fuzz-http: setup
+	@PROTOSCALE_TEST_FUZZ=200 $(BIN)/python -m pytest -q tests/http/test_openapi.py
 
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-setup: $(VENV)/.installed build/u2net/.pulled
+setup: $(VENV)/.installed build/u2net/.pulled httpd/page/three/VERSION
 
 # The stamp is made again only when what is to be installed changed.
-$(VENV)/.installed: setup.cfg pyproject.toml
+$(VENV)/.installed: setup.cfg setup.py pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing ProtoScale and what it needs into $(VENV) (about a minute the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@
+
+# The page's 3D viewer; without a network the page works without it, and the next `make` tries again.
+httpd/page/three/VERSION: $(VENV)/.installed httpd/viewer.py
+	@$(BIN)/python -m httpd.viewer --optional
+	@! test -e $@ || touch $@
 
 build/u2net/.pulled: $(VENV)/.installed
 	@mkdir -p build/u2net
@@ -42,6 +64,17 @@ build/hunyuan/.installed: $(VENV)/.installed tests/hunyuan/install.py
 	@echo "installing what the tests of the engine hunyuan need (about a minute and a half the first time)"
 	@$(BIN)/python tests/hunyuan/install.py build/hunyuan
 	@touch $@
+
+# As root. PREFIX (/usr/local) and DESTDIR as usual; the units run the environment in VENV.
+install-systemd: setup
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" $(BIN)/protoscale install-systemd
+
+uninstall-systemd: setup
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" $(BIN)/protoscale install-systemd --uninstall
+
+# The units under a real systemd in namespaces of its own; as root.
+test-systemd: setup
+	@$(BIN)/python -m pytest -q -rs tests/systemd
 
 # For machines with a GPU: the engine on it with tiny weights, and `doctor --gpu` with the real ones if they are here.
 test-gpu: setup build/hunyuan/.installed
@@ -56,5 +89,25 @@ build/gltf-validator/.installed: Makefile
 	fi
 	@touch $@
 
+# What docs/reliability.md tells of, at length; `make test` runs the quick form of each. Figures in the last line.
+crash: setup
+	$(BIN)/python -m tests.crash.explore --full
+	$(BIN)/python -m tests.crash.trace --full
+
+crash-ext4: setup   # as root: it mounts a file
+	$(BIN)/python -m tests.crash.ext4 --full
+
+kill: setup
+	$(BIN)/python -m tests.crash.kill --full
+
+faults: setup
+	$(BIN)/python -m tests.crash.faults --full
+
+mutate: setup
+	$(BIN)/python -m tests.crash.mutate
+
+fuzz: setup
+	$(BIN)/python -m tests.fuzz.run --full
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build httpd/page/three *.egg-info

@@ -88,12 +88,13 @@ def made(folder: Path) -> tuple[HunyuanEngine, Worker]:
             "MODEL_PATH": str(folder / "weights"),
             "ENABLE_TEXTURE": "false",
             "PROTOSCALE_HUNYUAN_LIMITS": LIMITS,
+            "PROTOSCALE_LOG_LEVEL": "error",
         },
     )
     spool = Spool.open(config.spool)
     spool.enlist(POST.name)
     engine = hunyuan(config, POST)
-    finisher = Finisher(POST.name, "error", 600)
+    finisher = Finisher(POST.name, config)
     return engine, Worker(spool, config, POST, engine, Pulse(), finisher=finisher)
 
 

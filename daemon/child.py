@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -15,6 +16,9 @@ from daemon import process
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.pulse import Pulse
+from daemon.service_record import ServiceRecord
+
+log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 60.0
@@ -42,8 +46,9 @@ class Backoff:
 class Crew:
     """One post and the process that fills it now."""
 
-    def __init__(self, config: Config, post: Post, geometry_workers: int) -> None:
+    def __init__(self, config: Config, post: Post, geometry_workers: int, record: ServiceRecord) -> None:
         self.post = post
+        self.record = record
         self.pulse = Pulse()
         self.backoff = Backoff()
         self.restarts = 0
@@ -53,10 +58,19 @@ class Crew:
         self._process: BaseProcess | None = None
 
     def start(self) -> None:
-        """Fill the post with a fresh process."""
+        """Fill the post with a fresh process, or try again later where the kernel has none to give."""
         self.pulse.reset()
-        self._process = process.spawn(self._config, self.post, self.pulse, self._geometry_workers)
         self.backoff.born()
+        try:
+            self._process = process.spawn(self._config, self.post, self.pulse, self._geometry_workers)
+        except OSError as error:
+            self.backoff.died()
+            log.error("worker %s cannot be started now: %s", self.post.name, error)
+
+    @property
+    def due(self) -> float:
+        """When (monotonic seconds) this post may be filled again."""
+        return max(self.backoff.due, self.record.due)
 
     @property
     def pid(self) -> int | None:
@@ -94,17 +108,27 @@ class WebServer:
 
     def __init__(self) -> None:
         self.backoff = Backoff()
+        self.sentinel: int | None = None
+        """A descriptor that becomes readable when the server ends."""
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start `python -m httpd`."""
+        """Start `python -m httpd`, or try again later where the kernel has no process to give."""
+        self.backoff.born()
+        try:
+            self._start()
+        except OSError as error:
+            self.backoff.died()
+            log.error("the HTTP server cannot be started now: %s", error)
+
+    def _start(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "httpd", "--parent", str(os.getpid())],
             # `-m` puts the working directory first on the path: let that be where our own packages lie, not a
             # folder in which a stranger's `httpd` waits.
             cwd=Path(daemon.__file__).parent.parent,
         )
-        self.backoff.born()
+        self.sentinel = os.pidfd_open(self._process.pid)
 
     @property
     def running(self) -> bool:
@@ -121,6 +145,9 @@ class WebServer:
         code = self._process.poll()
         if code is not None:
             self._process = None
+            if self.sentinel is not None:
+                os.close(self.sentinel)
+                self.sentinel = None
             self.backoff.died()
         return code
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from daemon.engines.hunyuan.presets import LOWEST, limits
 from daemon.engines.hunyuan.weights import MODEL
 from daemon.models import DEFAULT, WEIGHTS, u2net_home
-from spool.layout import DEFAULT_QUALITY, QUALITIES
+from spool.layout import DEFAULT_QUALITY, QUALITIES, STAGE_NAMED
 from spool.settings import Environ, SpoolSettings, flag, folder, number, one_of, setting, size, whole
 
 UNSET = "auto"
@@ -48,6 +48,31 @@ def default_ckpt_dir(environ: Environ) -> str:
     if state:
         return f"{state.split(':')[0]}/hunyuan"
     return f"{environ.get('XDG_DATA_HOME') or '~/.local/share'}/protoscale/hunyuan"
+
+
+@dataclass(frozen=True)
+class StepLimits:
+    """Seconds without progress after which a worker hangs: one limit, and the stages that have their own."""
+
+    usual: float
+    own: tuple[tuple[str, float], ...] = ()
+
+    def of(self, stage: str | None) -> float:
+        """The limit for a stage, or for whatever else a worker does."""
+        return dict(self.own).get(stage or "", self.usual)
+
+
+def step_limits(text: str) -> StepLimits:
+    """`300`, or `300,geometry=900`. Raises ValueError."""
+    seconds = number(1)
+    usual, *rest = text.split(",")
+    own = []
+    for part in rest:
+        stage, equals, value = part.strip().partition("=")
+        if not equals or stage not in STAGE_NAMED:
+            raise ValueError(text)
+        own.append((stage, seconds(value)))
+    return StepLimits(seconds(usual), tuple(own))
 
 
 @dataclass(frozen=True)
@@ -135,12 +160,13 @@ class Config(SpoolSettings):
     attempts: int = setting(
         "PROTOSCALE_ATTEMPTS", "3", "1 to 100", whole(1, 100), "How often one stage of a job is tried."
     )
-    step_limit: float = setting(
+    step_limit: StepLimits = setting(
         "PROTOSCALE_STEP_LIMIT",
         "300",
-        "seconds, at least 1",
-        number(1),
-        "A worker that shows no progress for this long is killed and its job goes back.",
+        "seconds, at least 1, also per stage, such as 300,geometry=900",
+        step_limits,
+        "A worker that shows no progress for this long is killed and its job goes back; "
+        "`stage=seconds` gives one stage its own limit.",
     )
     drain_limit: float = setting(
         "PROTOSCALE_DRAIN_LIMIT",
@@ -170,16 +196,6 @@ class Config(SpoolSettings):
         one_of(*QUALITIES),
         "Quality of the models made of dropped files.",
     )
-    max_pixels: int = setting(
-        "PROTOSCALE_MAX_PIXELS",
-        "40000000",
-        "pixels, at least 1024",
-        whole(1024),
-        "Larger photos are refused before they are decoded.",
-    )
-    max_side: int = setting(
-        "PROTOSCALE_MAX_SIDE", "8192", "pixels, at least 32", whole(32), "Longest side of a photo."
-    )
     http: bool = setting(
         "PROTOSCALE_HTTP",
         "true",
@@ -193,6 +209,13 @@ class Config(SpoolSettings):
         "days; 0 keeps them for ever",
         number(0),
         "Age at which done jobs are deleted.",
+    )
+    keep_size: int = setting(
+        "PROTOSCALE_KEEP_SIZE",
+        "0",
+        "bytes, with K, M, G or T; 0 for no limit",
+        size,
+        "What done and failed jobs may take together; above it the oldest are deleted.",
     )
     keep_failed: float = setting(
         "PROTOSCALE_KEEP_FAILED", "30", "days; 0 keeps them for ever", number(0), "The same for failed jobs."

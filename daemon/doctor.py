@@ -15,7 +15,7 @@ from daemon.config import Config
 from daemon.engines import choose
 from daemon.engines.hunyuan import checkout
 from daemon.errors import DaemonError
-from spool import lock
+from spool import filesystem, lock
 from spool.errors import SpoolError
 from spool.settings import read, room_left
 from spool.spool import Spool
@@ -24,16 +24,26 @@ OK = "ok"
 WARN = "warn"
 BROKEN = "broken"
 
-UNSUITABLE = {
-    "nfs": "renames and locks over NFS depend on the server",
-    "nfs4": "renames and locks over NFS depend on the server",
-    "cifs": "a Windows share has no atomic rename of open folders",
-    "smb3": "a Windows share has no atomic rename of open folders",
-    "fuseblk": "this file system does not keep its promises after a power failure",
-    "tmpfs": "everything in it is gone after a restart",
-    "overlay": "a container's own layer is gone with the container; mount a volume",
-}
-SERVER_VARIABLES = ("PROTOSCALE_HOST", "PROTOSCALE_PORT", "PROTOSCALE_MAX_UPLOAD")
+SERVER_VARIABLES = (
+    "PROTOSCALE_HOST",
+    "PROTOSCALE_PORT",
+    "PROTOSCALE_MAX_UPLOAD",
+    "PROTOSCALE_REQUIRE_KEY",
+    "PROTOSCALE_ALLOWED_HOSTS",
+    "PROTOSCALE_MAX_QUEUE",
+    "PROTOSCALE_CLIENT_QUEUE",
+    "PROTOSCALE_CLIENT_UPLOADS",
+    "PROTOSCALE_CLIENT_BYTES",
+    "PROTOSCALE_MAX_STREAMS",
+    "PROTOSCALE_CALLBACK_HOSTS",
+    "PROTOSCALE_CALLBACK_URL",
+    "PROTOSCALE_CALLBACK_SECRET",
+    "PROTOSCALE_CALLBACK_PRIVATE",
+    "PROTOSCALE_HEADER_TIMEOUT",
+    "PROTOSCALE_BODY_TIMEOUT",
+    "PROTOSCALE_EXPORT_LIMIT",
+    "PROTOSCALE_EXPORT_MEMORY",
+)
 """What the HTTP server reads; named here because `daemon` does not import `httpd`. A test compares."""
 
 
@@ -207,23 +217,11 @@ def spool_folder(config: Config) -> Finding:
 
 def file_system(config: Config) -> Finding:
     """What the spool lies on."""
-    kind, mount = mounted(config.spool.absolute(), Path("/proc/self/mountinfo").read_text())
-    words = f"{kind} (mounted at {mount})"
-    why = UNSUITABLE.get(kind) or ("file systems in user space vary" if kind.startswith("fuse") else "")
+    kind, mount = filesystem.under(config.spool.absolute())
+    words, why = f"{kind} (mounted at {mount})", filesystem.concern(kind)
     if why:
         return Finding("file system", WARN, f"{words}: {why}", "put PROTOSCALE_SPOOL on a local disk")
     return Finding("file system", OK, words)
-
-
-def mounted(path: Path, mountinfo: str) -> tuple[str, str]:
-    """Type and mount point of the file system that holds `path`, from the text of proc(5)'s mountinfo."""
-    best = ("unknown", "/")
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        mount = before.split()[4].encode().decode("unicode_escape")
-        if path.is_relative_to(mount) and len(mount) >= len(best[1]):
-            best = (after.split()[0], mount)
-    return best
 
 
 def disk(config: Config) -> Finding:

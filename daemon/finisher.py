@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from daemon import joblog
+from daemon.config import Config
 from daemon.errors import Cancelled, DaemonError, EngineError
 from daemon.reporter import Reporter
 from spool.job import Job
@@ -64,10 +65,9 @@ class Finished:
 class Finisher:
     """The worker's side. Used by one thread; `ended` does all the reading, so call it whenever you pass by."""
 
-    def __init__(self, worker: str, log_level: str, step_limit: float) -> None:
+    def __init__(self, worker: str, config: Config) -> None:
         self._worker = worker
-        self._log_level = log_level
-        self._step_limit = step_limit
+        self._config = config
         self._queue: deque[Finishing] = deque()
         self._current: Finishing | None = None
         self._heard = 0.0
@@ -147,7 +147,7 @@ class Finisher:
         silent = time.monotonic() - self._heard if self._up else 0.0
         if silent > CANCEL_GRACE and work.job.cancelled:
             return self._cut_short(work, Cancelled("cancelled"))
-        if silent > self._step_limit:
+        if silent > self._config.step_limit.of(work.stage.name):
             return self._cut_short(work, EngineError(f"finishing got no further for {silent:.0f} s"))
         return None
 
@@ -162,7 +162,7 @@ class Finisher:
         self._line, theirs = context.Pipe()
         self._child: BaseProcess = context.Process(
             target=main,
-            args=(os.getpid(), self._worker, self._log_level, theirs),
+            args=(os.getpid(), self._worker, self._config, theirs),
             name=f"{self._worker}-finisher",
         )
         self._child.start()
@@ -190,7 +190,7 @@ class _Beat:
             self._line.send(None)
 
 
-def main(parent: int, worker: str, log_level: str, line: Connection) -> None:
+def main(parent: int, worker: str, config: Config, line: Connection) -> None:
     """The target of the child: finish what comes down the line until it ends."""
     die_with(parent)
     # The worker decides when this ends; a terminal's Ctrl-C or a unit's SIGTERM reach the whole group.
@@ -199,7 +199,7 @@ def main(parent: int, worker: str, log_level: str, line: Connection) -> None:
     # Below the worker: what feeds the device comes first.
     os.nice(5)
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    to_stderr(log_level, worker)
+    to_stderr(config.log_level, worker, config.log_format)
     from daemon import stages
 
     line.send(None)

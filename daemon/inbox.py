@@ -6,17 +6,17 @@ kind. One scan looks at everything there and decides; file events only say when 
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import logging
 import os
-import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.lease import being_written
 from spool import layout, picture
-from spool.draft import adopt
+from spool.draft import adopt, resume_adoptions
 from spool.ids import is_job_id
 from spool.job import Job, Request
 from spool.spool import Spool
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp", ".swp", ".opdownload")
 MAX_DEPTH = 8
+_RIGHTS = (errno.EACCES, errno.EPERM)
 OPEN_PATIENCE = 20
 """A file that somebody keeps open for writing is taken after standing still this many settle times."""
 
@@ -49,6 +50,8 @@ class Inbox:
         self._sights: dict[Path, Sight] = {}
         self._closed: set[Path] = set()
         self._told: set[Path] = set()
+        self._folders: dict[Path, tuple[int, float]] = {}
+        self._cut_off = False
 
     def heard(self, path: Path) -> None:
         """A file event named `path` (called from the watching thread; adding to a set is atomic)."""
@@ -60,12 +63,15 @@ class Inbox:
         return bool(self._sights)
 
     def scan(self) -> list[Job]:
-        """Look once; every complete file becomes a job, in `inbox/` or, where it is no picture, in `failed/`."""
+        """Look once; every complete file becomes a job, in `inbox/` or, where it is no picture, in `failed/`.
+
+        A full disk, a sick one or wrong rights leave the file where it is, and the next look tries again.
+        """
+        jobs = self._resume()
         closed, self._closed = self._closed, set()
         now = time.monotonic()
         sights: dict[Path, Sight] = {}
-        jobs = []
-        present = set()
+        present = {self._root}
         for path in self._files(self._root, MAX_DEPTH):
             present.add(path)
             try:
@@ -78,15 +84,36 @@ class Inbox:
                 sights[path] = sight
             except FileNotFoundError:
                 continue  # taken back, or renamed: the next look sees it
-            except PermissionError as error:
+            except OSError as error:
                 self._complain(path, error)
         self._sights = sights
-        self._told &= present
+        self._told = {path for path in self._told if path in present or path.is_dir()}
+        return jobs
+
+    def _resume(self) -> list[Job]:
+        """Finish, or take back, what trouble with the disk cut off half-way. We alone take files in."""
+        if not self._cut_off:
+            return []
+        try:
+            jobs = resume_adoptions(self._spool.root)
+        except OSError as error:
+            log.debug("taking in goes on later: %s", error)
+            return []
+        self._cut_off = False
+        for job in jobs:
+            log.info("job %s: taken in, after trouble with the disk", job.id)
         return jobs
 
     def _files(self, folder: Path, depth: int) -> Iterator[Path]:
-        """Regular files, oldest first; emptied folders that people dropped are removed on the way."""
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        """Regular files, by name; emptied folders that people dropped are removed on the way."""
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return  # a dropped folder that was taken back
+        except OSError as error:
+            self._complain(folder, error)
+            return
         for entry in entries:
             if entry.name.startswith(".") or entry.name.endswith("~"):
                 continue
@@ -102,10 +129,17 @@ class Inbox:
     def _tidy(self, folder: Path) -> None:
         """Remove a dropped folder once it is empty and nobody has been filling it for a while."""
         try:
-            if time.time() - folder.stat().st_mtime > self._settle:
+            changed = folder.stat().st_mtime_ns
+            before, since = self._folders.get(folder, (0, 0.0))
+            if before != changed:
+                self._folders[folder] = (changed, time.monotonic())
+            elif time.monotonic() - since > self._settle:
                 folder.rmdir()
+                del self._folders[folder]
+        except FileNotFoundError:
+            self._folders.pop(folder, None)
         except OSError:
-            return  # not empty, or gone, or not ours to remove: it does no harm
+            return  # not empty, or not ours to remove: it does no harm
 
     def _look(self, path: Path, now: float) -> Sight:
         found = path.stat()
@@ -135,38 +169,23 @@ class Inbox:
             failure = f"{path.name} is not a picture: its content is none of {picture.ACCEPTED}"
         suffix = suffix or _plain_suffix(path)
         request = Request.new(source="inbox", name=path.name, suffix=suffix, quality=self._quality)
-        job = adopt(self._spool.root, path, request, failure)
+        try:
+            job = adopt(self._spool.root, path, request, failure)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            self._cut_off = True  # the file may be in its draft already
+            raise
         log.info("job %s: took %s%s", job.id, path.name, f" ({failure})" if failure else "")
         return job
 
     def _complain(self, path: Path, error: OSError) -> None:
         if path not in self._told:
             self._told.add(path)
-            log.warning("%s stays in the inbox: %s; make it readable for this user", path, error.strerror)
+            advice = "make it readable for this user" if error.errno in _RIGHTS else "it is tried again"
+            log.warning("%s stays as it is: %s; %s", path, error.strerror, advice)
 
 
 def _plain_suffix(path: Path) -> str:
     suffix = path.suffix.lower()
     return suffix if suffix[1:].isalnum() and len(suffix) <= 8 and suffix.isascii() else ".bin"
-
-
-def being_written(path: Path) -> bool | None:
-    """Whether some process has the file open for writing; None where the kernel does not tell us.
-
-    A read lease is granted only while nobody has the file open for writing (fcntl(2), F_SETLEASE). It takes
-    the file's owner or CAP_LEASE, and a file system that has leases. It is given back at once; SIGIO, which
-    an opener in that instant would cause, is ignored by the supervisor.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        return False
-    except BlockingIOError:
-        return True
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)

@@ -6,13 +6,14 @@ import os
 import time
 from pathlib import Path
 
+from daemon import disk
 from spool import layout
 from spool.spool import Spool
 
 
 def append(job: Path, text: str) -> None:
-    """Add lines to the log of the job directory `job`."""
-    with (job / layout.LOG).open("a", encoding="utf-8") as file:
+    """Add lines to the log of the job directory `job`; on a full disk the lines are lost, the job is not."""
+    with disk.unimportant(f"log of job {job.name}"), (job / layout.LOG).open("a", encoding="utf-8") as file:
         file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} pid {os.getpid()} {text.rstrip()}\n")
 
 
@@ -33,4 +34,4 @@ def carry_stacks(spool: Spool, worker: str, how: str) -> None:
     left = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
     if left:
         append_all(spool, worker, f"the worker {how}; its threads were at:\n{left}")
-        file.write_text("")
+        os.truncate(file, 0)

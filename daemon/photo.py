@@ -16,14 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import pi_heif
 from PIL import Image, ImageCms, ImageOps
 
 from daemon.errors import BadJob
-from spool.picture import ACCEPTED, suffix_of
+from spool.picture import ACCEPTED, FORMATS, suffix_of
 
-# JPEG also opens the multi-picture JPEGs of phones (MPO); of those, as of animations, the first picture counts.
-FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
-SUFFIXES = (".png", ".jpg", ".webp", ".avif", ".gif", ".bmp", ".tif")
+SUFFIXES = (".png", ".jpg", ".webp", ".avif", ".heic", ".gif", ".bmp", ".tif")
 
 # Everything Pillow's decoders raise for bytes that are not what their header promised.
 _DAMAGE = (
@@ -62,7 +61,23 @@ _NOT_PICTURES: tuple[tuple[int, bytes, str], ...] = (
     (8, b"AVI ", "a video"),
     (8, b"WAVE", "a sound file"),
 )
-_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def register_decoders() -> None:
+    """Load every decoder now, where one is otherwise loaded by the first picture of its kind."""
+    from PIL import (  # noqa: F401
+        AvifImagePlugin,
+        BmpImagePlugin,
+        GifImagePlugin,
+        JpegImagePlugin,
+        MpoImagePlugin,
+        PngImagePlugin,
+        TiffImagePlugin,
+        WebPImagePlugin,
+    )
+
+    Image.preinit()
+    pi_heif.register_heif_opener()
 
 
 def open_photo(path: Path, max_pixels: int, max_side: int, min_side: int) -> Image.Image:
@@ -72,8 +87,15 @@ def open_photo(path: Path, max_pixels: int, max_side: int, min_side: int) -> Ima
     that is no such picture or has sides shorter than `min_side` or longer than `max_side` pixels or more than
     `max_pixels` in all; `OSError` where the file cannot be read at all.
     """
-    with path.open("rb") as file, _DECODING, warnings.catch_warnings():
+    with path.open("rb") as file:
+        return read_photo(file, max_pixels, max_side, min_side)
+
+
+def read_photo(file: BinaryIO, max_pixels: int, max_side: int, min_side: int) -> Image.Image:
+    """`open_photo` for a file that is open already."""
+    with _DECODING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        pi_heif.register_heif_opener()
         with _header(file) as picture:
             _check_size(picture.size, max_pixels, max_side, min_side)
             upright = _decode(picture)
@@ -218,13 +240,7 @@ def _what_instead(start: bytes) -> str:
     """Why these bytes are no picture we open, as far as their beginning tells."""
     ask = f"Send a {ACCEPTED} file."
     if start[4:8] == b"ftyp":
-        if start[8:12] in _HEIC_BRANDS:
-            return (
-                "The photo is in Apple's HEIC format, which cannot be read here. Save it as JPEG (on the iPhone: "
-                "Settings, Camera, Formats, Most Compatible) and send that."
-            )
-        if start[8:12] not in (b"avif", b"avis"):
-            return f"This is not a picture but a video. {ask}"
+        return f"This is not a picture but a video. {ask}"
     for offset, magic, name in _NOT_PICTURES:
         if start.startswith(magic, offset):
             return f"This is not a picture that can be read here but {name}. {ask}"

@@ -1,10 +1,22 @@
-"""Which stage a worker takes next. The one place that decides it, on one machine or many."""
+"""Which stage a worker takes next, and how soon a job is tried again. The one place that decides it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from spool.layout import GEOMETRY, INBOX, TEXTURE
+
+FIRST_REST = 2.0
+LONGEST_REST = 60.0
+
+
+def rest_after(tried: int) -> float:
+    """Seconds a job rests after its `tried`-th attempt failed: 2, 8, 32, then a minute.
+
+    What made it fail (memory another process holds, a driver that recovers) needs time more than it needs tries,
+    and meanwhile other jobs get their turn.
+    """
+    return float(min(LONGEST_REST, FIRST_REST * 4.0 ** (tried - 1)))
 
 
 def order(stages: tuple[str, ...], waiting: Callable[[str], int], geometry_workers: int) -> tuple[str, ...]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import resource
 import signal
 import sys
 import traceback
 from multiprocessing.process import BaseProcess
 
-from daemon import joblog
+from daemon import disk, joblog
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.errors import EngineUnavailable
@@ -23,8 +24,9 @@ from spool.spool import Spool
 log = logging.getLogger(__name__)
 
 EX_SOFTWARE = 70
+EX_IOERR = 74
 EX_CONFIG = 78
-"""Exit codes from sysexits.h: our bug, and "starting me again will not help"."""
+"""Exit codes from sysexits.h: our bug, the disk failed us, and "starting me again will not help"."""
 
 
 def main(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> None:
@@ -32,11 +34,13 @@ def main(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers
     die_with(parent)
     # Ctrl-C at a terminal reaches the whole group; the supervisor alone answers it, and drains us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    to_stderr(config.log_level, post.name)
+    to_stderr(config.log_level, post.name, config.log_format)
     spool = Spool(config.spool)
     spool.enlist(post.name)
     # On SIGABRT (the supervisor's answer to a hang) and on a crash in native code, every thread's stack goes
     # here; the supervisor carries it to the log of the job that was running.
+    # The stacks say what a core file would, and a core file of a process with a GPU's models is as large as they are.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     stacks = joblog.stacks_file(spool, post.name).open("w")
     faulthandler.enable(stacks)
     see_only(post.device)
@@ -45,7 +49,10 @@ def main(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers
     except EngineUnavailable as error:
         log.error("%s", error)
         sys.exit(EX_CONFIG)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and disk.is_trouble(error):
+            log.error("the disk failed this worker (%s): it ends, and a new one tries again", error)
+            sys.exit(EX_IOERR)
         # The one broad catch of the daemon: whatever it is, it is our bug, and this process ends.
         log.exception("a bug in this worker: it ends, and a new one takes over")
         joblog.append_all(spool, post.name, traceback.format_exc())
@@ -74,7 +81,7 @@ def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_worke
     engine = build(config, post)
     engine.check()
     leaves_work = engine.name in LEAVES_WORK and post.stages != ("cutout",)
-    finisher = Finisher(post.name, config.log_level, config.step_limit) if leaves_work else None
+    finisher = Finisher(post.name, config) if leaves_work else None
     worker = Worker(spool, config, post, engine, pulse, geometry_workers, finisher)
     signal.signal(signal.SIGTERM, worker.drain)
     worker.wake.on_signals()

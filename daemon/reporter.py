@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from daemon import disk
 from daemon.engines.base import Progress
 from daemon.errors import Cancelled
 from spool.job import Job
@@ -56,7 +57,8 @@ class Reporter:
             now = time.monotonic()
             if now - self._written >= EVERY:
                 self._written = now
-                self.status.write(self._job.path)
+                with disk.unimportant(f"status of job {self._job.id}"):
+                    self.status.write(self._job.path)
 
         return progress
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, PngImagePlugin
 
+from daemon.decoding import decode
 from daemon.engines import analysis, glb, views
 from daemon.engines.base import JSON, MODEL_SHARE, Engine, Progress, Unfinished
-from daemon.photo import open_photo
 from daemon.record import KEY, made_with, order_of
 from daemon.reporter import Reporter
 from spool import durable, layout
@@ -54,8 +54,7 @@ def cutout(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> N
     """input.* -> cutout.png. Raises BadJob for a file that is no usable picture."""
     progress = report.part("cutout")
     progress(0.0, "reading the photo")
-    photo = open_photo(job.input, limits.max_pixels, limits.max_side, MIN_SIDE)
-    photo.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    photo = decode(job.input, limits.max_pixels, limits.max_side, MIN_SIDE, LONGEST_SIDE)
     progress(0.1, "removing the background" if job.request.remove_bg else "keeping the background")
     cut = engine.cutout(photo, job.request.remove_bg, progress)
     report.note(*cut.notes)
@@ -104,7 +103,7 @@ def _publish_model(job: Job, textured: Trimesh, rest: Rest, report: Reporter) ->
         _publish_views(job, textured, report)
     finishing = report.part("finishing")
     finishing(0.6, "measuring the model")
-    facts = {**analysis.analyse(textured), **rest.extras, "notes": rest.notes}
+    facts = {**analysis.analyse(textured, _faces_asked(rest.extras)), **rest.extras, "notes": rest.notes}
     if "used" in textured.metadata:  # what an engine can only tell when it is done
         facts["used"] = textured.metadata["used"]
     durable.replace_json(job.path / layout.ANALYSIS, facts)
@@ -146,6 +145,13 @@ def _read_cutout(job: Job) -> tuple[Image.Image, dict[str, JSON]]:
 def _facts(record: Mapping[str, JSON]) -> dict[str, JSON]:
     facts = record["facts"]
     return facts if isinstance(facts, dict) else {}
+
+
+def _faces_asked(extras: Mapping[str, JSON]) -> int | None:
+    """An engine that is told how many faces to reach says so in its settings as `faces`."""
+    settings = extras["settings"]
+    asked = settings.get("faces") if isinstance(settings, dict) else None
+    return asked if isinstance(asked, int) else None
 
 
 def _publish_views(job: Job, mesh: Trimesh, report: Reporter) -> None:

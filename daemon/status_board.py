@@ -31,7 +31,7 @@ def board(
         started_at=started_at,
         engine=engine,
         background_model=model,
-        notes=tuple(_notes(config, engine, model)),
+        notes=(*_notes(config, engine, model), *_outages(crews)),
         workers=tuple(_slot(spool, crew, draining) for crew in crews),
     )
 
@@ -49,10 +49,13 @@ def _notes(config: Config, engine: str, model: str | None) -> list[str]:
     return notes
 
 
+def _outages(crews: Sequence[Crew]) -> list[str]:
+    records = dict.fromkeys(crew.record for crew in crews)
+    return [record.notice() for record in records if record.is_out]
+
+
 def _slot(spool: Spool, crew: Crew, draining: bool) -> Slot:
-    job = (
-        next(iter(spool.waiting(f"{layout.RUNNING}/{crew.post.name}")), None) if crew.pulse.is_busy else None
-    )
+    job = crew.pulse.job if crew.pid else None
     return Slot(
         name=crew.post.name,
         role=crew.post.role,
@@ -72,6 +75,8 @@ def _slot(spool: Spool, crew: Crew, draining: bool) -> Slot:
 
 
 def _state(crew: Crew, draining: bool) -> str:
+    if crew.pid is None and crew.record.is_out:
+        return spool_board.OUT
     if crew.pid is None:
         return spool_board.WAITING
     if draining:
@@ -90,7 +95,12 @@ def _resident(pid: int | None) -> int | None:
 
 
 def status_line(current: Board, spool: Spool) -> str:
-    """One line for people: what waits, what runs."""
+    """One line for people: what waits, who works on what."""
     waiting = sum(len(spool.waiting(stage.folder)) for stage in layout.STAGES)
-    workers = ", ".join(f"{slot.name} {slot.state}" for slot in current.workers)
-    return f"{waiting} waiting; {workers}; engine {current.engine}"
+    return f"{waiting} waiting; {', '.join(map(_at_work, current.workers))}; engine {current.engine}"
+
+
+def _at_work(slot: Slot) -> str:
+    if slot.job:
+        return f"{slot.name} {slot.state} with {slot.stage} of {slot.job}"
+    return f"{slot.name} {slot.state}"

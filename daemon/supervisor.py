@@ -6,35 +6,42 @@ lives to tell. One turn of its loop is `step`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from types import FrameType
 
-from daemon import joblog, retention
+from daemon import disk, retention
+from daemon.almanac import Almanac
 from daemon.child import Crew, WebServer
 from daemon.config import Config
 from daemon.devices import posts
 from daemon.engines import choose
 from daemon.errors import EngineUnavailable
 from daemon.inbox import Inbox
-from daemon.notify import Systemd
+from daemon.inquest import Ending, Inquest, put_back
 from daemon.process import EX_CONFIG
+from daemon.service_record import ServiceRecord
+from daemon.stall import KILL_AFTER, Stalls
 from daemon.status_board import board, status_line
 from daemon.wake import Wake, watch
-from spool import layout, lock
+from spool import ballast, durable, filesystem, layout, lock
 from spool.board import Board
 from spool.draft import resume_adoptions
+from spool.notify import Systemd
+from spool.settings import room_left
 from spool.spool import Spool
 
 log = logging.getLogger(__name__)
 
-KILL_AFTER = 5.0
-"""Seconds between SIGABRT, which dumps every thread's stack, and SIGKILL; and grace beyond the drain limit."""
 TICK = 1.0
 """Seconds between two looks at running stages."""
+FROZEN = 10.0
+"""A sleep that lasted this much longer than it should says that we ourselves were stopped."""
 SWEEP_EVERY = 600.0
 
 
@@ -49,15 +56,18 @@ class Supervisor:
         self.inbox = Inbox(self.spool, config.settle, config.quality)
         made = posts(config, choose.DEVICES[self.engine])
         geometry_workers = sum("geometry" in post.stages for post in made)
-        self.crews = [Crew(config, post, geometry_workers) for post in made]
+        records = {post.device: ServiceRecord(post.device) for post in made}
+        self.crews = [Crew(config, post, geometry_workers, records[post.device]) for post in made]
+        self.inquest = Inquest(config.attempts, self.crews)
+        self.stalls = Stalls(config)
         self.web = WebServer() if with_http else None
         self.exit_code = 0
         self._systemd = systemd
         self._drain_asked = False
         self._draining_since: float | None = None
         self._reload_asked = False
-        self._aborted: dict[str, float] = {}
-        self._swept = 0.0
+        self._almanac = Almanac()
+        self._swept = float("-inf")
         self._started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._told: Board | None = None
         self._is_ready = False
@@ -69,6 +79,7 @@ class Supervisor:
         """
         held = lock.take(self.spool.root)
         self._hear_signals()
+        self._warn_of_the_disk()
         self.recover()
         events = watch([self.spool.root / layout.INBOX], self._heard)
         try:
@@ -78,7 +89,8 @@ class Supervisor:
             self._systemd.tell("STOPPING=1")
             if events:
                 events.stop()
-            (self.spool.root / "supervisor.json").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # nobody believes it once the lock is given back
+                (self.spool.root / "supervisor.json").unlink(missing_ok=True)
             os.close(held)
         return self.exit_code
 
@@ -89,9 +101,8 @@ class Supervisor:
         self.reap()
         self.start_due()
         self.stop_hung()
-        self.take_in()
-        self.sweep()
-        self.tell()
+        for part in (self.take_in, self.sweep, self.tell):
+            self._despite_the_disk(part)
         self.rest()
 
     # --- signals ---------------------------------------------------------------------------------------
@@ -122,8 +133,11 @@ class Supervisor:
         """Finish what an earlier supervisor left: half-taken drops, and jobs in dead workers' folders."""
         for job in resume_adoptions(self.spool.root):
             log.info("job %s: finished taking it in after a crash", job.id)
+        durable.clear_asides(self.spool.root)
+        for crew in self.crews:  # a worker may die before it made its folder itself
+            self.spool.enlist(crew.post.name)
         for worker in self.spool.workers():
-            self._put_back(worker, "the service was stopped while it ran")
+            put_back(self.spool, worker, self.config.attempts, "the service was stopped while it ran")
         retention.sweep_tmp(self.spool, log)
 
     def begin_drain(self) -> None:
@@ -131,7 +145,7 @@ class Supervisor:
         if self._drain_asked and self._draining_since is None:
             log.info("draining: running stages have %.0f s", self.config.drain_limit)
             self._draining_since = time.monotonic()
-            self._systemd.tell("STOPPING=1")
+            self._systemd.stopping(self.config.drain_limit + 2 * KILL_AFTER)
             self._signal_all(signal.SIGTERM)
 
     def begin_reload(self) -> None:
@@ -147,64 +161,61 @@ class Supervisor:
             code = crew.reap()
             if code is None:
                 continue
-            self._aborted.pop(crew.post.name, None)
-            self._put_back(crew.post.name, _how_it_ended(code))
+            ending = Ending(code, self.stalls.reaped(crew.post.name), self.draining)
             if code == EX_CONFIG:
                 self._give_up(f"worker {crew.post.name} cannot start here; see its message above")
             elif code != 0:
-                log.error("worker %s %s", crew.post.name, _how_it_ended(code))
+                log.error("worker %s %s", crew.post.name, ending.how)
+            self.inquest.hold(self.spool, crew, ending)
+        self.inquest.settle(self.spool)
         if self.web and (code := self.web.reap()) is not None:
             if code == EX_CONFIG:
                 self._give_up("the HTTP server cannot start here; see its message above")
             elif not self.draining:
-                log.error("the HTTP server %s", _how_it_ended(code))
+                log.error("the HTTP server %s", Ending(code).how)
 
     def start_due(self) -> None:
-        """Fill empty posts whose pause is over."""
+        """Fill empty posts whose pause is over, and whose last worker's jobs are put back."""
         if self.draining:
             return
         now = time.monotonic()
         for crew in self.crews:
-            if crew.pid is None and now >= crew.backoff.due:
+            if crew.pid is None and now >= crew.due and not self.inquest.is_open(crew.post.name):
                 crew.start()
         if self.web and not self.web.running and now >= self.web.backoff.due:
             self.web.start()
 
     def stop_hung(self) -> None:
-        """Abort workers that got no further for too long, or outlive the drain; kill those that ignore it."""
-        now = time.monotonic()
-        for crew in self.crews:
-            silent = crew.pulse.silence(now)
-            if crew.pid is None or not (silent > self.config.step_limit or self._overdue(now)):
-                continue
-            aborted = self._aborted.setdefault(crew.post.name, now)
-            if aborted == now:
-                log.error("worker %s got no further for %.0f s: aborting it", crew.post.name, silent)
-                crew.signal(signal.SIGABRT)
-            elif now - aborted >= KILL_AFTER:
-                crew.signal(signal.SIGKILL)
-        if self.web and self._overdue(now):
+        """End workers that got no further for too long, or that outlive the drain."""
+        overdue = self._overdue(time.monotonic())
+        self.stalls.end(self.crews, overdue=overdue)
+        if self.web and overdue:
             self.web.signal(signal.SIGKILL)
 
     def take_in(self) -> None:
-        """Look through the inbox for dropped files."""
-        if not self.draining:
+        """Look through the inbox for dropped files; on a full disk they stay there, as safe as anywhere."""
+        if not self.draining and room_left(self.spool.root, self.config.reserve):
             self.inbox.scan()
 
     def sweep(self) -> None:
-        """Delete, now and then, what is older than the limits."""
+        """Now and then: delete what is beyond the limits, and have the ballast whole again."""
         now = time.monotonic()
         if now - self._swept >= SWEEP_EVERY:
             self._swept = now
-            retention.sweep(self.spool, self.config, log)
+            retention.sweep(self.spool, self.config, log, self._almanac)
+        root = self.spool.root
+        if ballast.left(root) < ballast.SIZE and room_left(root, self.config.reserve + ballast.SIZE):
+            with disk.unimportant("ballast"):
+                ballast.keep(root)
 
     def tell(self) -> None:
         """Write `supervisor.json` when something changed, and keep systemd informed."""
         current = board(self.spool, self.config, self.engine, self._started_at, self.crews, self.draining)
         if current != self._told:
-            self._told = current
-            current.write(self.spool.root)
-        if not self._is_ready and all(crew.pulse.is_ready for crew in self.crews):
+            with disk.unimportant("supervisor.json"):
+                current.write(self.spool.root)
+                self._told = current
+        if not self._is_ready and all(crew.pulse.is_ready or crew.record.is_out for crew in self.crews):
             self._is_ready = True
             log.info("ready: spool %s, engine %s, %d workers", self.spool.root, self.engine, len(self.crews))
             self._systemd.tell("READY=1", f"MAINPID={os.getpid()}")
@@ -213,8 +224,11 @@ class Supervisor:
 
     def rest(self) -> None:
         """Sleep until a child ends, a signal or a file event comes, or it is time to look again."""
-        sentinels = [crew.sentinel for crew in self.crews if crew.sentinel is not None]
-        self.wake.wait(self._patience(), sentinels)
+        sentinels = [crew.sentinel for crew in self.crews] + ([self.web.sentinel] if self.web else [])
+        seconds, began = self._patience(), time.monotonic()
+        self.wake.wait(seconds, [sentinel for sentinel in sentinels if sentinel is not None])
+        if time.monotonic() - began > seconds + FROZEN:
+            self.stalls.forgive()
 
     # --- what the parts are made of --------------------------------------------------------------------
 
@@ -234,26 +248,31 @@ class Supervisor:
             seconds = min(seconds, self._systemd.watchdog_seconds / 2)
         if self.inbox.settling:
             seconds = min(seconds, self.config.settle / 3)
-        if self._aborted or any(crew.pulse.is_busy or not crew.pulse.is_ready for crew in self.crews):
+        if self.stalls.any or any(crew.pulse.is_busy or not crew.pulse.is_ready for crew in self.crews):
             seconds = min(seconds, TICK)
-        if (
-            self.draining
-            or (self.web and not self.web.running)
-            or any(crew.pid is None for crew in self.crews)
-        ):
-            seconds = min(seconds, 0.1)
-        return seconds
+        if self.draining:
+            return min(seconds, 0.1)
+        now = time.monotonic()
+        dues = [crew.due for crew in self.crews if crew.pid is None]
+        dues += [self.web.backoff.due] if self.web and not self.web.running else []
+        return min([seconds, *(max(0.05, due - now) for due in dues)])
 
     def _overdue(self, now: float) -> bool:
         limit = self.config.drain_limit + KILL_AFTER
         return self._draining_since is not None and now - self._draining_since > limit
 
-    def _put_back(self, worker: str, reason: str) -> None:
-        refund = self.draining
-        self.spool.enlist(worker)
-        joblog.carry_stacks(self.spool, worker, reason)
-        for job_id, folder in self.spool.recover(worker, self.config.attempts, reason, refund=refund):
-            log.warning("job %s: worker %s %s; on to %s/", job_id, worker, reason, folder)
+    def _warn_of_the_disk(self) -> None:
+        kind, mount = filesystem.under(self.spool.root)
+        if why := filesystem.concern(kind):
+            log.warning("the spool lies on %s (mounted at %s): %s", kind, mount, why)
+
+    def _despite_the_disk(self, part: Callable[[], None]) -> None:
+        """Do one part of a turn. A full or sick disk, or a lack of memory or descriptors, is told and passes; to
+        die of it would take the running jobs along."""
+        try:
+            part()
+        except OSError as error:
+            log.error("%s; trying again", error)
 
     def _signal_all(self, number: signal.Signals) -> None:
         for crew in self.crews:
@@ -266,12 +285,6 @@ class Supervisor:
             log.error("%s; stopping, because starting it again would not help", reason)
         self.exit_code = EX_CONFIG
         self.ask_drain()
-
-
-def _how_it_ended(code: int) -> str:
-    if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
-    return "ended" if code == 0 else f"ended with exit code {code}"
 
 
 def run(config: Config, *, with_http: bool) -> int:

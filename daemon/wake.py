@@ -1,7 +1,7 @@
 """Waking a loop: a signal, a file event or another thread ends its wait.
 
-Events only wake; a scan decides. The kernel drops events when its queue overflows, watchdog drops that
-news, and some file systems send none at all: a lost event costs one scan interval, never a job.
+Events only wake; a scan decides. The kernel drops events when its queue overflows, watchdog passes that
+news on to nobody, and some file systems send none at all: a lost event costs one scan interval, never a job.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def watch(folders: Iterable[Path], heard: Callable[[Path], None]) -> BaseObserve
 
     Returns the running observer, or None where the kernel gives no watches: the scans do all the work then.
     """
-    observer = Observer()
     kinds: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent, DirMovedEvent, DirCreatedEvent]
     try:
+        observer = Observer()  # asks the kernel already, and may be refused
         for folder in folders:
             observer.schedule(_Listener(heard), str(folder), recursive=False, event_filter=kinds)
         observer.daemon = True

@@ -5,17 +5,16 @@ What becomes of an attempt is decided here and nowhere else:
     finished        the job moves on
     BadJob          the job fails, with the reason
     Cancelled       the job fails, as asked
-    EngineError     the job goes back; past its attempts it fails
-    disk trouble    the job goes back uncharged, and this worker waits
+    EngineError     the job goes back and rests; past its attempts it fails
+    disk trouble    the job goes back uncharged, and this worker waits, longer each time
     drained         the job goes back uncharged, and this worker ends
-    anything else   our bug: the traceback goes to job.log, the process ends, the supervisor puts the job back
+    anything else   our bug: the traceback goes to job.log, the process ends, the supervisor judges (inquest.py)
 
 The same goes for the part of an attempt that `daemon.finisher` does in another process, whenever that ends.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from types import FrameType
 
 import psutil
 
-from daemon import joblog, policy, stages
+from daemon import disk, joblog, policy, stages
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.engines.base import Engine
@@ -35,17 +34,22 @@ from daemon.pulse import Pulse
 from daemon.reporter import Drained, Reporter
 from daemon.stages import PhotoLimits, Rest
 from daemon.wake import Wake
-from spool import layout
+from spool import layout, tally
 from spool.job import Job
 from spool.layout import STAGE_OF_FOLDER, Stage
 from spool.settings import room_left
 from spool.spool import Spool
 from spool.status import Status, read_attempts, refund_attempt
+from spool.tally import Tally
+from spool.trouble import Trouble
 
 log = logging.getLogger(__name__)
 
-DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 DISK_PAUSE = 5.0
+LONGEST_DISK_PAUSE = 60.0
+
+Work = Callable[[], tuple[Status, Rest | None]]
+"""What an attempt does, or what became of the part of it that was done elsewhere; raises as in the table above."""
 
 
 class Worker:
@@ -73,8 +77,10 @@ class Worker:
         self._drain_by: float | None = None
         self._worked = time.monotonic()
         self._loaded = False
-        self._pause = 0.0
+        self._disk_troubles = 0
+        self._paused_until = 0.0
         self._attempts = 0
+        self._tally = Tally(spool.root, post.name)
 
     def drain(self, signum: int = 0, frame: FrameType | None = None) -> None:
         """End after the running stage, or at its next step once the drain limit has passed."""
@@ -89,6 +95,7 @@ class Worker:
         """Work until drained."""
         self.spool.enlist(self.post.name)
         while not self.draining:
+            self.pulse.beat()
             if not self.step():
                 self.rest()
             elif self.outgrown():
@@ -101,8 +108,7 @@ class Worker:
         self.collect()
         if self.finisher and self.finisher.full:
             return False
-        if not room_left(self.spool.root, self.config.reserve):
-            self._pause = DISK_PAUSE
+        if self._paused or not room_left(self.spool.root, self.config.reserve):
             return False
         for folder in policy.order(self.post.stages, self._waiting, self._geometry_workers):
             job = self.spool.claim(folder, self.post.name)
@@ -126,10 +132,9 @@ class Worker:
             self._loaded = False
             if self.engine.unload():
                 log.info("models unloaded after %.0f s without work", idle_for)
-        seconds = min(self._pause or self.config.scan_every, self.config.scan_every)
+        seconds = self._patience()
         if self._loaded:
             seconds = min(seconds, max(0.0, self.config.idle_timeout - idle_for))
-        self._pause = 0.0
         if self.finisher and self.finisher.outstanding:
             self.wake.wait(min(seconds, 1.0), self.finisher.descriptors)
         else:
@@ -139,21 +144,38 @@ class Worker:
         """Move the jobs on whose finishing in the other process is over."""
         for finished in self.finisher.ended() if self.finisher else ():
             self._worked = time.monotonic()
-            self._judge(
-                finished.work.job, finished.work.stage, finished.work.began, partial(_outcome, finished)
-            )
+            work = finished.work
+            counted_before = work.status.attempts[work.stage.name] - 1
+            self._judge(work.job, work.stage, work.began, counted_before, partial(_outcome, finished))
 
     def wind_up(self) -> None:
         """Wait for what is being finished, as long as a drain allows, and put the others back uncharged."""
         while self.finisher and self.finisher.outstanding and not self._drain_is_over():
+            self.pulse.beat()
             self.rest()
             self.collect()
         for work in self.finisher.stop() if self.finisher else ():
             self._put_back(work.job, work.stage, "put back: the service stopped")
 
+    @property
+    def _paused(self) -> bool:
+        """Whether this worker waits for the disk."""
+        return time.monotonic() < self._paused_until
+
+    def _patience(self) -> float:
+        """Seconds until there may be something to do: the next scan, or the end of a waiting job's rest."""
+        if self._paused or not room_left(self.spool.root, self.config.reserve):
+            return self.config.scan_every
+        folders = [layout.STAGE_NAMED[stage].folder for stage in self.post.stages]
+        rests = [
+            self.spool.rest_left(folder, job) for folder in folders for job in self.spool.waiting(folder)
+        ]
+        return min([self.config.scan_every, *rests])
+
     def take(self, job: Job, stage: Stage) -> None:
         """Do one claimed job's stage and move the job to where it belongs then."""
         if job.cancelled:
+            self._tally.failure(tally.CANCELLED)
             self.spool.fail(job.path, "cancelled")
         elif job.next_folder() != stage.folder:
             self.spool.advance(job)  # resumed: the product of this stage is there already
@@ -164,6 +186,14 @@ class Worker:
         return len(self.spool.waiting(folder))
 
     def _attempt(self, job: Job, stage: Stage) -> None:
+        # From here to `end` the job answers for what becomes of this process; a bug leaves it answering.
+        self.pulse.begin(job.id, stage.name)
+        counted_before = read_attempts(job.path).get(stage.name, 0)
+        self._judge(job, stage, time.monotonic(), counted_before, partial(self._work, job, stage))
+        self.pulse.end()
+        self._worked = time.monotonic()
+
+    def _work(self, job: Job, stage: Stage) -> tuple[Status, Rest | None]:
         attempts = self.spool.begin(job, stage.name)
         status = replace(
             Status.read(job.path),
@@ -174,64 +204,69 @@ class Worker:
             attempts=attempts,
         )
         report = Reporter(job, status, self.pulse, self._drain_is_over)
-        began = time.monotonic()
-        self.pulse.begin()
         self._loaded = True
         self._attempts += 1
-        try:
-            self._judge(job, stage, began, partial(self._work, job, stage, report))
-        finally:
-            self.pulse.end()
-            self._worked = time.monotonic()
-
-    def _work(self, job: Job, stage: Stage, report: Reporter) -> tuple[Status, Rest | None]:
         rest = stages.WORK[stage.name](job, self.engine, self._limits, report)
         if rest is not None and self.finisher is None:
             stages.finish(job, rest, report)
             rest = None
         return report.status, rest
 
-    def _judge(
-        self,
-        job: Job,
-        stage: Stage,
-        began: float,
-        work: Callable[[], tuple[Status, Rest | None]],
-    ) -> None:
+    def _judge(self, job: Job, stage: Stage, began: float, counted_before: int, work: Work) -> None:
         """Run the `work` of an attempt, and do what the table at the top says about its outcome."""
+        try:
+            self._settle(job, stage, began, work)
+        except OSError as error:
+            if not disk.is_trouble(error):
+                raise
+            self._wait_for_disk()
+            log.error("job %s: %s; free space or mend the disk under %s", job.id, error, self.spool.root)
+            counted = read_attempts(job.path).get(stage.name, 0) > counted_before
+            self._put_back(job, stage, f"waiting: {error.strerror}", refund=counted)
+
+    def _settle(self, job: Job, stage: Stage, began: float, work: Work) -> None:
         try:
             status, rest = work()
         except Cancelled:
+            self._tally.failure(tally.CANCELLED)
             self.spool.fail(job.path, "cancelled")
         except BadJob as error:
+            self._tally.failure(tally.BAD_JOB)
             log.warning("job %s: %s", job.id, error)
             self.spool.fail(job.path, str(error))
         except EngineError as error:
             self._try_again(job, stage, str(error))
         except Drained:
             self._put_back(job, stage, "put back: the service stopped")
-        except OSError as error:
-            if error.errno not in DISK_TROUBLE:
-                raise
-            self._pause = DISK_PAUSE
-            self._put_back(job, stage, f"waiting: {error.strerror}")
-            log.error("job %s: %s; free space or mend the disk under %s", job.id, error, self.spool.root)
         else:
             if rest is not None and self.finisher:
                 self.finisher.submit(Finishing(job, stage, status, rest, began))
             else:
                 self._finish(job, stage, status, time.monotonic() - began)
 
+    def _wait_for_disk(self) -> None:
+        self._disk_troubles += 1
+        pause = min(LONGEST_DISK_PAUSE, DISK_PAUSE * 2.0 ** (self._disk_troubles - 1))
+        self._paused_until = time.monotonic() + pause
+
     def _drain_is_over(self) -> bool:
         return self._drain_by is not None and time.monotonic() >= self._drain_by
 
     def _finish(self, job: Job, stage: Stage, status: Status, seconds: float) -> None:
+        self._tally.stage(stage.name, seconds)
         timings = {**status.timings, stage.name: round(seconds, 3)}
         resting = job.next_folder() in (layout.DONE, layout.HELD)
         if resting:
             status = replace(status, progress=100.0, message="done")
-        replace(status, timings=timings, worker=None).write(job.path, durable_too=resting)
+        status = replace(status, timings=timings, worker=None)
+        if resting:
+            status.write(job.path, durable_too=True)
+        else:
+            with disk.unimportant(f"status of job {job.id}"):
+                status.write(job.path)
         folder = self.spool.advance(job)
+        self._disk_troubles = 0
+        self.pulse.finish()
         log.info("job %s: %s took %.2f s, on to %s/", job.id, stage.name, seconds, folder)
 
     def _try_again(self, job: Job, stage: Stage, reason: str) -> None:
@@ -239,16 +274,23 @@ class Worker:
         tried = read_attempts(job.path)[stage.name]
         log.warning("job %s: %s failed (attempt %d): %s", job.id, stage.name, tried, reason)
         if tried >= self.config.attempts:
+            self._tally.failure(tally.ENGINE)
             self.spool.fail(job.path, f"{stage.name} failed {tried} times; the last time: {reason}")
         else:
-            replace(Status.read(job.path), message=f"trying again: {reason}", worker=None).write(job.path)
+            Trouble.read(job.path).resting(policy.rest_after(tried)).write(job.path)
+            self._tell(job, f"trying again: {reason}")
             self.spool.advance(job)
 
-    def _put_back(self, job: Job, stage: Stage, message: str) -> None:
+    def _put_back(self, job: Job, stage: Stage, message: str, *, refund: bool = True) -> None:
         """Back to its folder, the attempt not counted: it was not the job's fault."""
-        refund_attempt(job.path, stage.name)
-        replace(Status.read(job.path), message=message, worker=None).write(job.path)
+        if refund:
+            refund_attempt(job.path, stage.name)
+        self._tell(job, message)
         self.spool.advance(job)
+
+    def _tell(self, job: Job, message: str) -> None:
+        with disk.unimportant(f"status of job {job.id}"):
+            replace(Status.read(job.path), message=message, worker=None).write(job.path)
 
 
 def _outcome(finished: Finished) -> tuple[Status, None]:

@@ -11,13 +11,18 @@ import sys
 
 import uvicorn
 
+from httpd.access import needs_key
 from httpd.app import create_app
 from httpd.config import HttpConfig
-from httpd.quiet import QuietServer
+from httpd.handover import Closing, Handover
+from httpd.patience import MAX_HEADERS, patient
+from httpd.webhooks import Postman
 from spool.errors import SpoolError
-from spool.logs import to_stderr
+from spool.logs import complain, to_stderr
+from spool.notify import Systemd
 from spool.parent import die_with
 from spool.settings import read
+from spool.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -37,32 +42,75 @@ def main() -> int:
         die_with(parent)
     try:
         config = read(HttpConfig)
-        to_stderr(config.log_level, "httpd")
-        app = create_app(config)
+        name = "protoscale-httpd" if socket_activated() else "protoscale"
+        to_stderr(config.log_level, "httpd", config.log_format, name)
+        Spool.open(config.spool)
         listener = inherited() or listen(config)
+        app = create_app(config, require_key=needs_key(config, listener))
     except SpoolError as error:
-        print(f"protoscale: {error}", file=sys.stderr)
+        complain(str(error))
         return EX_CONFIG
-    if config.host not in ("127.0.0.1", "::1", "localhost"):
-        log.warning(
-            "listening on %s: everybody who reaches it may use it; put it behind something", config.host
-        )
-    server = QuietServer(
+    address = listener.getsockname()
+    _warn(config, address)
+    closing = Closing(app)
+    server = Handover(
         uvicorn.Config(
-            app, log_config=None, timeout_graceful_shutdown=DRAIN, server_header=False, lifespan="off"
-        )
+            closing,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=DRAIN,
+            server_header=False,
+            lifespan="off",
+            http=patient(config.header_timeout),
+            h11_max_incomplete_event_size=MAX_HEADERS,
+            loop="asyncio",
+        ),
+        closing,
+        # As a child of the supervisor it is the supervisor's business: systemd listens to the main process only.
+        Systemd(os.environ if parent is None else {}),
+        on_stop=app.state.feed.close,
     )
-    log.info("serving on %s", listener.getsockname())
+    if config.callback_hosts:
+        Postman(app.state.spool, config).start()
+    log.info("serving on %s", address)
     with listener:
         server.run(sockets=[listener])
     return 0
 
 
+def _warn(config: HttpConfig, address: object) -> None:
+    """Say what the operator may not have meant."""
+    if not isinstance(address, tuple):
+        return  # a socket in the file system: its mode says who may use it
+    host, port = address[:2]
+    if socket_activated() and (host, port) != (config.host, config.port):
+        log.warning(
+            "systemd holds the socket, on %s:%s; PROTOSCALE_HOST and PROTOSCALE_PORT (%s:%s) are not used. To listen "
+            "elsewhere: systemctl edit protoscale-httpd.socket",
+            host,
+            port,
+            config.host,
+            config.port,
+        )
+
+
+def socket_activated() -> bool:
+    """Whether systemd passed a listening socket to this process (sd_listen_fds(3))."""
+    return os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS", "0") != "0"
+
+
 def inherited() -> socket.socket | None:
-    """The listening socket that systemd passes (sd_listen_fds(3)), if it does."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not int(os.environ.get("LISTEN_FDS", 0)):
+    """The listening socket that systemd passes, if it does. Raises SpoolError where it passes several."""
+    if not socket_activated():
         return None
-    return socket.socket(fileno=FIRST_INHERITED)
+    if os.environ["LISTEN_FDS"] != "1":
+        raise SpoolError(
+            "systemd passes several sockets, and this server takes one; give protoscale-httpd.socket a single "
+            "ListenStream="
+        )
+    listener = socket.socket(fileno=FIRST_INHERITED)
+    listener.set_inheritable(False)
+    return listener
 
 
 def listen(config: HttpConfig) -> socket.socket:

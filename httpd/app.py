@@ -6,43 +6,74 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
-from httpd import errors, health, jobs, results, uploads
+from httpd import docs, errors, events, exports, health, jobs, metrics, page, results, tencent, uploads
+from httpd.access import Access
 from httpd.config import HttpConfig
+from httpd.feed import Feed
+from httpd.limits import Ledger
+from httpd.traffic import Counts, Traffic
 from spool.errors import SpoolError
 from spool.spool import Spool
 
+GZIP = Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
+"""For long texts. Pictures are compressed already, and a model must answer ranges."""
+
 ROUTES = (
-    Route("/", health.entry_points),
+    Route("/", page.home),
+    Route("/page/{file:path}", page.file),
     Route("/health", health.health),
+    Route("/ready", health.ready),
+    Route("/metrics", metrics.metrics, middleware=[GZIP]),
+    Route("/openapi.json", docs.openapi, middleware=[GZIP]),
+    Route("/docs", docs.page, middleware=[GZIP]),
     Route("/api/upload", uploads.upload, methods=["POST"]),
-    Route("/api/jobs", jobs.listing),
+    Route("/api/jobs", jobs.listing, middleware=[GZIP]),
     Route("/api/jobs/metrics/gpu", health.metrics_gpu),
-    Route("/api/jobs/{job_id}", jobs.status),
-    Route("/api/jobs/{job_id}", jobs.delete, methods=["DELETE"]),
+    Route("/api/jobs/{job_id}", jobs.one, methods=["GET", "DELETE"]),
     Route("/api/jobs/{job_id}/status", jobs.status),
+    Route("/api/jobs/{job_id}/events", events.job_events),
+    Route("/api/events", events.events),
     Route("/api/jobs/{job_id}/generate-multiangle", jobs.generate_multiangle, methods=["POST"]),
     Route("/api/jobs/{job_id}/generate-3d", jobs.generate_3d, methods=["POST"]),
     Route("/api/jobs/{job_id}/cancel", jobs.cancel, methods=["POST"]),
     Route("/api/jobs/{job_id}/retry", jobs.retry, methods=["POST"]),
+    Route("/generate", tencent.generate, methods=["POST"]),
+    Route("/send", tencent.send, methods=["POST"]),
+    Route("/status/{uid}", tencent.status),
     Route("/api/jobs/{job_id}/thumbnail", results.thumbnail),
+    Route("/api/jobs/{job_id}/photo", results.photo),
+    Route("/api/jobs/{job_id}/report", exports.report),
     Route("/api/jobs/{job_id}/result/{asset}", results.result),
 )
 
 
-def create_app(config: HttpConfig) -> Starlette:
-    """The application over the spool that `config` names. Raises SpoolUnusable."""
+def create_app(config: HttpConfig, *, require_key: bool | None = None) -> Starlette:
+    """The application over the spool that `config` names. Raises SpoolUnusable.
+
+    `require_key` is what `access.needs_key` found for the address it will listen on; left out, it follows the
+    setting alone.
+    """
+    demanded = config.require_key == "true" if require_key is None else require_key
+    counts = Counts()
+    traffic = Middleware(Traffic, counts=counts)
+    access = Middleware(
+        Access,
+        config=config,
+        require_key=demanded,
+    )
     cors = Middleware(
         CORSMiddleware,
         allow_origins=list(config.cors_origins),
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["*"],
-        expose_headers=["Link", "ETag", "Content-Disposition"],
+        expose_headers=["Link", "ETag", "Content-Disposition", "Location", "Retry-After", "X-Request-ID"],
     )
     app = Starlette(
         routes=list(ROUTES),
-        middleware=[cors] if config.cors_origins else [],
+        middleware=[traffic, cors, access] if config.cors_origins else [traffic, access],
         exception_handlers={
             SpoolError: errors.spool_error,
             HTTPException: errors.http_error,
@@ -51,5 +82,9 @@ def create_app(config: HttpConfig) -> Starlette:
         },
     )
     app.state.config = config
+    app.state.require_key = demanded
+    app.state.counts = counts
     app.state.spool = Spool.open(config.spool)
+    app.state.ledger = Ledger()
+    app.state.feed = Feed(app.state.spool)
     return app

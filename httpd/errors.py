@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import logging
+import os
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,6 +19,10 @@ _CODES: tuple[tuple[type[SpoolError], int], ...] = (
     (SpoolFull, 507),
 )
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+NOT_NOW = (errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What the kernel says of a sick disk, wrong rights, or a machine that has run out of something."""
+
+log = logging.getLogger(__name__)
 
 
 def answer(code: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -37,9 +43,15 @@ def http_error(request: Request, error: Exception) -> Response:
 
 
 def os_error(request: Request, error: Exception) -> Response:
-    """A full disk is told as such; anything else is our bug and goes up to where it is logged."""
+    """A full or sick disk is told as such; anything else is our bug and goes up to where it is logged."""
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return answer(507, "the disk is full; delete jobs or free space, then send it again")
+    if isinstance(error, OSError) and error.errno in NOT_NOW:
+        log.error("%s %s: %s", request.method, request.url.path, error)
+        reason = os.strerror(error.errno)
+        return answer(
+            503, f"the spool cannot be used now ({reason}); the server's log names the file. Try again"
+        )
     raise error
 
 

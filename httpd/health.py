@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from starlette.requests import Request
@@ -9,22 +10,24 @@ from starlette.responses import JSONResponse, Response
 
 from httpd.state import config_of, spool_of
 from spool import layout
-from spool.board import Board, Slot, slots_of
+from spool.board import BUSY, IDLE, OUT, Board, Slot, slots_of
 from spool.settings import room_left
 
 
 async def health(request: Request) -> Response:
-    """200: this server answers. `status` is `ok` only while a supervisor works on the spool."""
+    """200: this server answers. `status` is `ok` while a supervisor works on the spool with all its devices."""
     spool, config = spool_of(request), config_of(request)
     board = Board.read(spool.root)
     accepting = room_left(spool.root, config.reserve)
     notes = list(board.notes) if board else ["no supervisor works on this spool; start `protoscale run`"]
     if not accepting:
         notes.append("the disk is below PROTOSCALE_RESERVE: uploads are refused")
+    whole = board is not None and all(slot.state != OUT for slot in board.workers)
     return JSONResponse(
         {
-            "status": "ok" if board and accepting else "degraded",
+            "status": "ok" if whole and accepting else "degraded",
             "supervisor": board is not None,
+            "worker_id": str(os.getpid()),
             "engine": board.engine if board else None,
             "background_model": board.background_model if board else None,
             "accepting_uploads": accepting,
@@ -33,6 +36,20 @@ async def health(request: Request) -> Response:
             "queue": {stage.name: len(spool.waiting(stage.folder)) for stage in layout.STAGES},
         }
     )
+
+
+async def ready(request: Request) -> Response:
+    """200 where a worker has passed its check and new jobs are accepted, else 503; both say why not."""
+    spool = spool_of(request)
+    board = Board.read(spool.root)
+    reasons = []
+    if board is None:
+        reasons.append("no supervisor works on this spool")
+    elif not any(slot.state in (IDLE, BUSY) for slot in board.workers):
+        reasons.append("no worker is ready")
+    if not room_left(spool.root, config_of(request).reserve):
+        reasons.append("the disk is below PROTOSCALE_RESERVE")
+    return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
 
 async def metrics_gpu(request: Request) -> Response:

@@ -10,7 +10,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from httpd.state import spool_of
+from httpd.access import caller_of
+from httpd.answers import applied, tagged
+from httpd.limits import check_queue
+from httpd.state import config_of, spool_of
+from spool import layout
+from spool.callbacks import Promise
 from spool.ids import is_job_id
 from spool.spool import Found, Spool
 from spool.view import look, summary
@@ -22,17 +27,34 @@ LARGEST_PAGE = 500
 async def status(request: Request) -> Response:
     """200 with the status object."""
     # A dozen small system calls: handing them to a thread would cost more than they do.
-    return JSONResponse(look(spool_of(request), request.path_params["job_id"]))
+    return tagged(request, look(spool_of(request), request.path_params["job_id"]))
+
+
+async def one(request: Request) -> Response:
+    """GET: the status object. DELETE: the job is gone."""
+    return await (delete if request.method == "DELETE" else status)(request)
 
 
 async def generate_multiangle(request: Request) -> Response:
     """202: four views of the mesh; the mesh is kept."""
-    return await _ask(request, lambda spool, job_id: spool.release(job_id, model=False))
+    return await _release(request, model=False)
 
 
 async def generate_3d(request: Request) -> Response:
     """202: the model, from the kept mesh where there is one."""
-    return await _ask(request, lambda spool, job_id: spool.release(job_id, model=True))
+    return await _release(request, model=True)
+
+
+async def _release(request: Request, *, model: bool) -> Response:
+    config = config_of(request)
+
+    def release(spool: Spool, job_id: str) -> Found:
+        # It counts as one of its caller's already: only the queue of all is looked at.
+        if spool.find(job_id).folder == layout.HELD:
+            check_queue(spool, config)
+        return spool.release(job_id, model=model)
+
+    return await _ask(request, release)
 
 
 async def cancel(request: Request) -> Response:
@@ -42,7 +64,15 @@ async def cancel(request: Request) -> Response:
 
 async def retry(request: Request) -> Response:
     """202: a failed job is queued again."""
-    return await _ask(request, Spool.retry)
+    return await _ask(request, _retry)
+
+
+def _retry(spool: Spool, job_id: str) -> Found:
+    wanted = spool.find(job_id).job.request
+    found = spool.retry(job_id)
+    if wanted.callback_url:
+        Promise(job_id, wanted.callback_url).write(spool.root)  # its first end was told already
+    return found
 
 
 async def _ask(request: Request, change: Callable[[Spool, str], Found]) -> Response:
@@ -52,12 +82,17 @@ async def _ask(request: Request, change: Callable[[Spool, str], Found]) -> Respo
         change(spool, job_id)
         return look(spool, job_id)
 
-    return JSONResponse(await run_in_threadpool(work), 202)
+    return JSONResponse(await run_in_threadpool(work), 202, applied(request))
 
 
 async def delete(request: Request) -> Response:
-    """204: the job is gone with everything in it."""
-    await run_in_threadpool(spool_of(request).remove, request.path_params["job_id"])
+    """204: the job is gone with everything in it. Without the role admin, only what the same key uploaded."""
+    spool, job_id, caller = spool_of(request), request.path_params["job_id"], caller_of(request)
+    if not caller.is_admin and spool.find(job_id).job.request.client != caller.name:
+        raise HTTPException(
+            403, "this key may delete only what it uploaded; deleting others needs the role admin"
+        )
+    await run_in_threadpool(spool.remove, job_id)
     return Response(status_code=204)
 
 
@@ -69,7 +104,7 @@ async def listing(request: Request) -> Response:
     if len(found) == limit:
         following = request.url.include_query_params(limit=limit, before=found[-1].job.id)
         headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
-    return JSONResponse([summary(one) for one in found], headers=headers)
+    return tagged(request, [summary(one) for one in found], headers)
 
 
 def _page(request: Request) -> tuple[int, str | None]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
@@ -14,15 +14,25 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from httpd.state import spool_of
-from spool import layout
+from httpd import exports
+from httpd.answers import is_known
+from httpd.state import config_of, spool_of
+from httpd.thumbnail import draw
+from spool import export, layout
+from spool.confine import OverLimits
 from spool.spool import Spool
 from spool.view import COMPLETED, look
 
-TYPES = {".glb": "model/gltf-binary", ".png": "image/png", ".json": "application/json", ".log": "text/plain"}
+TYPES = {
+    ".glb": "model/gltf-binary",
+    ".png": "image/png",
+    ".json": "application/json",
+    ".log": "text/plain",
+    **export.TYPES,
+}
 ASSETS = (*layout.PRODUCTS, layout.LOG)
 THUMBNAIL = 256
-MAX_PIXELS = 40_000_000
+PHOTO = 1024
 _decoding = anyio.CapacityLimiter(2)
 """A large photo takes 150 MB to decode, so few are decoded at once however many people ask."""
 
@@ -44,6 +54,11 @@ class OpenFileResponse(FileResponse):
         self._file = file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # One range is what programs that resume a download ask for; an answer of many small parts costs the server
+        # more than it saves anybody, and may be refused by sending the whole (RFC 9110, 14.2).
+        scope["headers"] = [
+            (name, value) for name, value in scope["headers"] if not (name == b"range" and b"," in value)
+        ]
         with self._file:
             await super().__call__(scope, receive, send)
 
@@ -52,8 +67,11 @@ async def result(request: Request) -> Response:
     """200 with a product of the job; 404 with the reason where it is not there (yet)."""
     spool, job_id, asset = spool_of(request), request.path_params["job_id"], request.path_params["asset"]
     told = look(spool, job_id)
-    if asset not in ASSETS:
-        raise HTTPException(404, f"there is no result called {asset!r}; there are: {', '.join(ASSETS)}")
+    if asset in exports.NAMES:
+        asset = await exports.made(request, asset)
+    elif asset not in ASSETS:
+        there_are = ", ".join((*ASSETS, *sorted(exports.NAMES)))
+        raise HTTPException(404, f"there is no result called {asset!r}; there are: {there_are}")
     # The views of a job that goes on from them are drawn again, and the model is there before the job is done:
     # only what is finished is a result.
     try:
@@ -63,24 +81,23 @@ async def result(request: Request) -> Response:
     if asset == layout.MODEL_GLB and told["status"] != COMPLETED:
         file.close()
         raise HTTPException(404, _why_not(told["status"], told["error"], asset))
-    name = (
-        f"{Path(told['name']).stem or 'model'}-{asset}"
-        if asset != layout.MODEL_GLB
-        else _model_name(told["name"])
-    )
-    response = OpenFileResponse(
-        file,
-        TYPES[Path(asset).suffix],
-        {"Content-Disposition": disposition(name), "X-Content-Type-Options": "nosniff"},
-    )
-    if request.headers.get("if-none-match") == response.headers["etag"]:
+    response = _file_response(file, asset, told["name"])
+    if is_known(request, response.headers["etag"]):
         file.close()
         return Response(status_code=304, headers={"etag": response.headers["etag"]})
     return response
 
 
-def _model_name(name: str) -> str:
-    return f"{Path(name).stem or 'model'}.glb"
+def model_response(file: BinaryIO, name: str) -> Response:
+    """200 with an open model; the file is called after the photo."""
+    return _file_response(file, layout.MODEL_GLB, name)
+
+
+def _file_response(file: BinaryIO, asset: str, photo: str) -> OpenFileResponse:
+    stem = Path(photo).stem or "model"
+    name = f"{stem}.glb" if asset == layout.MODEL_GLB else f"{stem}-{asset}"
+    headers = {"Content-Disposition": disposition(name), "X-Content-Type-Options": "nosniff"}
+    return OpenFileResponse(file, TYPES[Path(asset).suffix], headers)
 
 
 def _why_not(status: str, error: str | None, asset: str) -> str:
@@ -97,30 +114,35 @@ def disposition(name: str) -> str:
 
 async def thumbnail(request: Request) -> Response:
     """200 with a PNG of at most 256 x 256 pixels: the model's front, else the cut-out, else the photo."""
+    return await _small(request, (layout.VIEWS[0], layout.CUTOUT_PNG), THUMBNAIL)
+
+
+async def photo(request: Request) -> Response:
+    """200 with the photo as a PNG of at most 1024 x 1024 pixels, upright and without its metadata."""
+    return await _small(request, (), PHOTO)
+
+
+async def _small(request: Request, products: tuple[str, ...], side: int) -> Response:
     spool, job_id = spool_of(request), request.path_params["job_id"]
-    content = await anyio.to_thread.run_sync(_thumbnail, spool, job_id, limiter=_decoding)
-    return Response(content, media_type="image/png", headers={"Cache-Control": "no-cache"})
-
-
-def _thumbnail(spool: Spool, job_id: str) -> bytes:
-    # Pillow is imported by the first thumbnail, not by the server: most requests need none of it.
-    from PIL import Image, ImageOps
-
-    for name in (layout.VIEWS[0], layout.CUTOUT_PNG, spool.find(job_id).job.request.input):
+    with _picture_of(spool, job_id, products) as file:
+        # What it is made of says whether it changed, so a page of thumbnails is drawn once.
+        kept = os.fstat(file.fileno())
+        etag = f'"{kept.st_ino:x}-{kept.st_mtime_ns:x}-{side}"'
+        headers = {"Cache-Control": "no-cache", "ETag": etag, "X-Content-Type-Options": "nosniff"}
+        if is_known(request, etag):
+            return Response(status_code=304, headers=headers)
+        drawing = partial(draw, file, side, config_of(request).max_pixels)
         try:
-            with spool.open_file(job_id, name) as file, Image.open(file) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise HTTPException(422, f"the picture is too large for a thumbnail ({image.size})")
-                image.draft("RGB", (THUMBNAIL * 2, THUMBNAIL * 2))
-                small = ImageOps.exif_transpose(image)
-                if small.mode not in ("RGB", "RGBA"):
-                    small = small.convert("RGBA")
-                small.thumbnail((THUMBNAIL, THUMBNAIL))
+            content = await anyio.to_thread.run_sync(drawing, limiter=_decoding)
+        except OverLimits as error:
+            raise HTTPException(422, f"there is no small picture of this one: {error}") from None
+    return Response(content, media_type="image/png", headers=headers)
+
+
+def _picture_of(spool: Spool, job_id: str, products: tuple[str, ...]) -> BinaryIO:
+    for name in (*products, spool.find(job_id).job.request.input):
+        try:
+            return spool.open_file(job_id, name)
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            raise HTTPException(422, "this picture cannot be decoded, so there is no thumbnail") from None
-        buffer = io.BytesIO()
-        small.save(buffer, "PNG")
-        return buffer.getvalue()
     raise HTTPException(404, "this job has no picture")

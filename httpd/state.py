@@ -1,10 +1,12 @@
-"""What every route needs: the spool and the settings. There is nothing else to share."""
+"""What every route needs: the spool, the settings, this minute's uploads, the open streams."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 
 from httpd.config import HttpConfig
+from httpd.feed import Feed
+from httpd.limits import Ledger
 from spool.spool import Spool
 
 
@@ -18,3 +20,15 @@ def config_of(request: Request) -> HttpConfig:
     """This server's settings."""
     config: HttpConfig = request.app.state.config
     return config
+
+
+def ledger_of(request: Request) -> Ledger:
+    """What callers uploaded in the last minute, as far as this process saw it."""
+    ledger: Ledger = request.app.state.ledger
+    return ledger
+
+
+def feed_of(request: Request) -> Feed:
+    """The spool's changes, for streams."""
+    feed: Feed = request.app.state.feed
+    return feed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, BinaryIO
 
 from python_multipart.exceptions import MultipartParseError
@@ -14,35 +13,46 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from httpd import intake
+from httpd.answers import applied
+from httpd.body import chunks, refuse_announced
+from httpd.config import HttpConfig
 from httpd.state import config_of, spool_of
-from spool import job as jobs
-from spool import layout, picture
 from spool.draft import Draft
-from spool.errors import InvalidRequest, SpoolFull
-from spool.settings import flag, room_left
 from spool.view import look
 
-FIELDS = ("remove_bg", "enhanced_detail", "quality", "seed", "start")
+FILE = ("file", "files")
+"""`files` is what older clients call it; one picture all the same."""
+FIELDS = (
+    "remove_bg",
+    "enhanced_detail",
+    "quality",
+    "quality_preset",
+    "enable_pbr",
+    "seed",
+    "start",
+    "callback_url",
+)
 MAX_FIELD = 1024
 BATCH = 1 << 20
 """Bytes that are gathered before they go to a thread: parsing and writing never hold up the event loop."""
-PART = "input.part"
+MAX_BOUNDARY = 256
+"""What the parser takes; RFC 2046 allows 70."""
 
 
 async def upload(request: Request) -> Response:
-    """201 with the new job's status object."""
+    """201 with the new job's status object, also where an Idempotency-Key names a job that is there already."""
     config, spool = config_of(request), spool_of(request)
     boundary = _boundary(request.headers.get("content-type", ""))
-    if int(request.headers.get("content-length") or 0) > config.max_upload:
-        raise _too_large(config.max_upload)
-    if not await run_in_threadpool(room_left, spool.root, config.reserve):
-        raise SpoolFull("the disk is almost full: no new jobs are accepted until space is freed")
-    started = jobs.Request.new(source="http", name="", suffix=".part", views=False, model=False)
-    draft = await run_in_threadpool(spool.draft, started)
+    refuse_announced(request, config.max_upload)
+    draft = await intake.begin(request)
     form = Form(boundary, draft)
     try:
-        await _receive(request, form, config.max_upload)
-        job_id = await run_in_threadpool(_publish, form, draft)
+        await _receive(request, form, config)
+        if form.filename is None:
+            raise HTTPException(422, "the form has no `file`; send the picture in a field called `file`")
+        wishes, key = intake.wishes_of(form.values, config), request.headers.get("idempotency-key")
+        job_id = await run_in_threadpool(intake.publish, draft, spool, config, form.filename, wishes, key)
     except ClientDisconnect:
         await run_in_threadpool(draft.discard)
         return Response(status_code=400)  # nobody is there to read it
@@ -51,16 +61,15 @@ async def upload(request: Request) -> Response:
         raise
     finally:
         form.close()
-    return JSONResponse(await run_in_threadpool(look, spool, job_id), 201)
+    headers = {"Location": f"/api/jobs/{job_id}/status", **applied(request)}
+    if job_id != draft.request.id:
+        headers["Idempotency-Replayed"] = "true"
+    return JSONResponse(await run_in_threadpool(look, spool, job_id), 201, headers)
 
 
-async def _receive(request: Request, form: Form, limit: int) -> None:
+async def _receive(request: Request, form: Form, config: HttpConfig) -> None:
     batch = bytearray()
-    total = 0
-    async for chunk in request.stream():
-        total += len(chunk)
-        if total > limit:
-            raise _too_large(limit)
+    async for chunk in chunks(request, config.max_upload, config.body_timeout):
         batch += chunk
         if len(batch) >= BATCH:
             await run_in_threadpool(form.feed, bytes(batch))
@@ -69,15 +78,13 @@ async def _receive(request: Request, form: Form, limit: int) -> None:
     await run_in_threadpool(form.end)
 
 
-def _too_large(limit: int) -> HTTPException:
-    return HTTPException(413, f"the upload is larger than {limit} bytes; send a smaller picture")
-
-
 def _boundary(content_type: str) -> bytes:
     kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise HTTPException(415, "send the picture as multipart/form-data, in a field called `file`")
+    if len(boundary) > MAX_BOUNDARY:
+        raise HTTPException(400, f"the form's boundary is longer than {MAX_BOUNDARY} bytes")
     return boundary
 
 
@@ -141,16 +148,16 @@ class Form:
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
-        if self._name == "file":
+        if self._name in FILE:
             if self.filename is not None:
                 raise HTTPException(422, "send one `file` in an upload")
             self.filename = options.get(b"filename", b"").decode("utf-8", "replace") or "upload"
-            self._file = (self._draft.path / PART).open("wb")
+            self._file = (self._draft.path / intake.PART).open("wb")
         elif self._name not in FIELDS:
             raise HTTPException(422, f"unknown field {self._name!r}; accepted: file, {', '.join(FIELDS)}")
 
     def _part_data(self, data: bytes) -> None:
-        if self._name == "file":
+        if self._name in FILE:
             assert self._file
             if self._file.write(data) != len(data):
                 raise OSError(errno.ENOSPC, "short write")
@@ -160,7 +167,7 @@ class Form:
             raise HTTPException(422, f"field {self._name!r} is longer than {MAX_FIELD} bytes")
 
     def _part_end(self) -> None:
-        if self._name == "file":
+        if self._name in FILE:
             self.close()
         elif self._name in self.values:
             raise HTTPException(422, f"field {self._name!r} is given twice")
@@ -169,54 +176,3 @@ class Form:
 
     def _form_end(self) -> None:
         self._ended = True
-
-
-def _publish(form: Form, draft: Draft) -> str:
-    """Check what came, make it a job, and return its id once it survives power loss."""
-    if form.filename is None:
-        raise HTTPException(422, "the form has no `file`; send the picture in a field called `file`")
-    part = draft.path / PART
-    with part.open("rb") as file:
-        head = file.read(picture.HEAD)
-    suffix = picture.suffix_of(head)
-    if not head:
-        raise HTTPException(422, "the file is empty")
-    if suffix is None or suffix == ".heic":
-        raise HTTPException(415, f"this is not a picture the service reads; send {picture.ACCEPTED}")
-    start, wishes = wishes_of(form.values)
-    request = jobs.Request.new(
-        source="http", name=form.filename, suffix=suffix, views=start, model=start, **wishes
-    )
-    request = replace(request, id=draft.request.id)
-    part.rename(draft.path / request.input)
-    Draft(draft.root, draft.path, request).publish(layout.INBOX if start else layout.HELD)
-    return request.id
-
-
-def wishes_of(values: dict[str, str]) -> tuple[bool, dict[str, Any]]:
-    """Whether to start at once, and what is wanted. Raises InvalidRequest naming the field."""
-    wishes: dict[str, Any] = {"remove_bg": _flag(values, "remove_bg", True)}
-    if "seed" in values:
-        try:
-            wishes["seed"] = int(values["seed"])
-        except ValueError:
-            raise InvalidRequest(f"seed {values['seed']!r} is not a whole number") from None
-    quality = values.get("quality")
-    if _flag(values, "enhanced_detail", False):
-        if quality not in (None, "", "ultra"):
-            raise InvalidRequest(
-                f"enhanced_detail means quality ultra, and quality says {quality!r}; send one"
-            )
-        quality = "ultra"
-    if quality:
-        wishes["quality"] = quality
-    return _flag(values, "start", False), wishes
-
-
-def _flag(values: dict[str, str], name: str, default: bool) -> bool:
-    if not values.get(name):
-        return default
-    try:
-        return flag(values[name])
-    except ValueError:
-        raise InvalidRequest(f"{name} {values[name]!r} is neither true nor false") from None

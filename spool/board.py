@@ -17,6 +17,7 @@ IDLE = "idle"
 BUSY = "busy"
 WAITING = "restarting"
 STOPPING = "stopping"
+OUT = "out of service"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from spool.errors import InvalidRequest
 from spool.job import Job, Request
 from spool.status import Status
 
-_ADOPTION = "adopt-"
+ADOPTION = "adopt-"
+"""What the names of drafts in `tmp/` begin with that hold, or wait for, a dropped file."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,11 @@ class Draft:
 
     def publish(self, folder: str) -> Job:
         """Make the draft a job in `folder`. When this returns, the job survives power loss."""
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                durable.fsync(Path(entry.path))
+        # Last, because it fsyncs the directory too, and with it every name in there.
         durable.replace_json(self.path / layout.REQUEST, self.request.as_json())
-        for entry in os.scandir(self.path):
-            durable.fsync(Path(entry.path))
-        durable.fsync(self.path)
         target = self.root / folder / self.request.id
         durable.move(self.path, target)
         return Job(target, self.request)
@@ -58,7 +60,7 @@ def adopt(root: Path, file: Path, request: Request, failure: str | None = None) 
     into the draft (from here on `resume_adoptions` finishes the work), then the draft is published.
     Raises FileNotFoundError when the file has gone meanwhile.
     """
-    draft = Draft.begin(root, request, _ADOPTION)
+    draft = Draft.begin(root, request, ADOPTION)
     durable.replace_json(draft.path / layout.REQUEST, request.as_json())
     if failure:
         Status(stage="intake", message=failure, error=failure).write(draft.path, durable_too=True)
@@ -76,15 +78,22 @@ def adopt(root: Path, file: Path, request: Request, failure: str | None = None) 
 def resume_adoptions(root: Path) -> list[Job]:
     """Finish the adoptions that a crash interrupted. Only the one supervisor may call this."""
     finished = []
-    for path in sorted((root / layout.TMP).glob(f"{_ADOPTION}*")):
+    for path in sorted((root / layout.TMP).glob(f"{ADOPTION}*")):
+        if not any(path.glob("input.*")):
+            shutil.rmtree(path)  # it died before the file was moved: the file still lies in the inbox
+            continue
         try:
             draft = Draft(root, path, Job.read(path).request)
         except (FileNotFoundError, InvalidRequest):
-            shutil.rmtree(path)  # it died before the file was moved: the file still lies in the inbox
-            continue
-        if not draft.input.exists():
-            shutil.rmtree(path)
+            _give_back(root, path)
             continue
         failed = Status.read(path).error is not None
         finished.append(draft.publish(layout.FAILED if failed else layout.INBOX))
     return finished
+
+
+def _give_back(root: Path, draft: Path) -> None:
+    """Lay the picture of a draft that something damaged back into the inbox, to be taken anew."""
+    for file in draft.glob("input.*"):
+        durable.move(file, root / layout.INBOX / f"{draft.name}{file.suffix}")
+    shutil.rmtree(draft)

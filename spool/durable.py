@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
+
+from spool import ballast
 
 
 def fsync(path: Path) -> None:
@@ -31,13 +34,18 @@ def make_folder(path: Path) -> None:
         fsync(path.parent)
 
 
+def aside_of(path: Path) -> Path:
+    """Where this thread writes what will be at `path`. By thread: one HTTP server answers two about a job at once."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.aside")
+
+
 def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Put `content` at `path` in one step: a reader sees the old file or the new one, never a torn one.
 
     With `durable`, it is also on the disk when this returns. Two writers of the same path do not disturb
     each other: the later rename wins.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
+    aside = aside_of(path)
     try:
         with aside.open("wb") as file:
             file.write(content)
@@ -52,9 +60,29 @@ def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
         fsync(path.parent)
 
 
+def clear_asides(folder: Path) -> None:
+    """Remove the half-written files that processes left in `folder` when they were killed during a `replace`.
+
+    Only for a folder whose writers are dead. One that lives all the same finds its file gone and is told so by
+    FileNotFoundError, as if the folder had moved.
+    """
+    for aside in folder.glob(".*.aside"):
+        aside.unlink(missing_ok=True)
+
+
 def replace_json(path: Path, value: Any, *, durable: bool = True) -> None:
-    """`replace` with a JSON value, indented, because people read these files too."""
-    replace(path, json.dumps(value, indent=2).encode() + b"\n", durable=durable)
+    """`replace` with a JSON value, indented, because people read these files too.
+
+    Durable ones are the state of a job: on a full disk they have the ballast.
+    """
+    content = json.dumps(value, indent=2).encode() + b"\n"
+    try:
+        replace(path, content, durable=durable)
+    except OSError as error:
+        # Not the failed fsync tried again: a new file, written from memory, with room made for it.
+        if not (durable and ballast.spend(path, error)):
+            raise
+        replace(path, content, durable=True)
 
 
 def move(source: Path, target: Path) -> None:
@@ -63,7 +91,13 @@ def move(source: Path, target: Path) -> None:
     The target's parent comes first: between the two a crash may show the job in both places or in the new
     one, never in none. Raises FileNotFoundError where somebody else was faster.
     """
-    source.rename(target)
+    try:
+        source.rename(target)
+    except OSError as error:
+        # A folder may need one more block for the new name.
+        if not ballast.spend(target, error):
+            raise
+        source.rename(target)
     fsync(target.parent)
     if source.parent != target.parent:
         fsync(source.parent)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Iterable
 
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+PATTERN = f"^{_CANONICAL.pattern}$"
+"""The same for a JSON schema."""
 _last_tick = 0
 
 
@@ -29,3 +32,16 @@ def new_id() -> str:
 def is_job_id(name: str) -> bool:
     """Whether `name` is a job id and nothing else: also what keeps paths out of the URLs."""
     return _CANONICAL.fullmatch(name) is not None
+
+
+_AMONG_NAMES = re.compile(rf"(?:\A|(?<=\0)){_CANONICAL.pattern}(?=\0|\Z)")
+
+
+def only(names: Iterable[str]) -> list[str]:
+    """Those of the names that are job ids. One pass in C: a folder may hold 100,000, and every status counts them."""
+    return _AMONG_NAMES.findall("\0".join(names))  # NUL is the one character that no file name holds
+
+
+def made_at(job_id: str) -> float:
+    """When an id was made, in seconds since 1970."""
+    return int(job_id[:8] + job_id[9:13], 16) / 1000

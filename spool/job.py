@@ -33,6 +33,8 @@ class Request:
     quality: str = layout.DEFAULT_QUALITY
     seed: int = 0
     version: int = FORMAT
+    client: str = ""
+    callback_url: str = ""
 
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():
@@ -77,7 +79,7 @@ class Request:
             value = json.loads(content)
         except ValueError as error:
             raise InvalidRequest(f"request.json is not JSON: {error}") from None
-        if not isinstance(value, Mapping) or set(value) != set(_KINDS):
+        if not isinstance(value, Mapping) or not _REQUIRED <= set(value) <= set(_KINDS):
             raise InvalidRequest(f"request.json must hold exactly {', '.join(_KINDS)}")
         return cls(**value)
 
@@ -105,6 +107,10 @@ _KINDS: dict[str, type] = {
 }
 
 
+# Fields that came later; a request.json from before them is as good as any.
+_REQUIRED = set(_KINDS) - {"client", "callback_url"}
+
+
 def _printable(name: str) -> str:
     """A file name as valid Unicode: names on disk are bytes, and a lone surrogate breaks JSON's readers."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -120,7 +126,10 @@ class Job:
     @classmethod
     def read(cls, path: Path) -> Job:
         """Parse the job directory at `path`. Raises FileNotFoundError or InvalidRequest."""
-        return cls(path, Request.parse((path / layout.REQUEST).read_bytes()))
+        try:
+            return cls(path, Request.parse((path / layout.REQUEST).read_bytes()))
+        except NotADirectoryError:  # a file that somebody gave the name of a job
+            raise FileNotFoundError(path) from None
 
     @property
     def id(self) -> str:

@@ -18,6 +18,7 @@ FOLDERS = (INBOX, GEOMETRY, TEXTURE, DONE, FAILED, HELD, RUNNING, TMP)
 REQUEST = "request.json"
 STATUS = "status.json"
 ATTEMPTS = "attempts.json"
+TROUBLE = "trouble.json"
 CANCEL = "cancel"
 LOG = "job.log"
 

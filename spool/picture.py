@@ -20,7 +20,10 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"II*\0", ".tif"),
     (b"MM\0*", ".tif"),
 )
-ACCEPTED = "PNG, JPEG, WebP, AVIF, GIF, BMP or TIFF"
+ACCEPTED = "PNG, JPEG, WebP, AVIF, HEIC, GIF, BMP or TIFF"
+
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF")
+"""The same in Pillow's words. JPEG also opens the multi-picture JPEGs of phones (MPO)."""
 
 
 def suffix_of(head: bytes) -> str | None:
@@ -36,7 +39,7 @@ def suffix_of(head: bytes) -> str | None:
     if head[4:8] == b"ftyp":
         if head[8:12] in (b"avif", b"avis"):
             return ".avif"
-        if head[8:12] in (b"heic", b"heix", b"hevc", b"mif1"):
+        if head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"):
             return ".heic"
     return None
 

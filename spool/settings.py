@@ -136,6 +136,23 @@ class SpoolSettings:
         one_of("debug", "info", "warning", "error"),
         "How much is logged.",
     )
+    max_pixels: int = setting(
+        "PROTOSCALE_MAX_PIXELS",
+        "40000000",
+        "pixels, at least 1024",
+        whole(1024),
+        "Larger photos are refused before they are decoded.",
+    )
+    max_side: int = setting(
+        "PROTOSCALE_MAX_SIDE", "8192", "pixels, at least 32", whole(32), "Longest side of a photo."
+    )
+    log_format: str = setting(
+        "PROTOSCALE_LOG_FORMAT",
+        "text",
+        "text or json",
+        one_of("text", "json"),
+        "Log lines for people, or one JSON object a line (also `--log-format`).",
+    )
 
 
 S = TypeVar("S", bound=SpoolSettings)

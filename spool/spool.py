@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from spool import durable, layout
+from spool import durable, filesystem, layout
 from spool.draft import Draft
 from spool.errors import InvalidRequest, NoSuchJob, SpoolUnusable, WrongState
-from spool.ids import is_job_id
+from spool.ids import is_job_id, only
 from spool.job import Job, Request
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, STAGE_OF_FOLDER, TMP
 from spool.status import Status, as_error, count_attempt, read_attempts, refund_attempt
+from spool.trouble import POISON, SPARES, Charge, Trouble, Verdict
 
 # In the order jobs move, with `running` between the waiting folders: a job that moves on while a reader
 # walks this list moves towards where the reader will look next.
@@ -50,8 +51,8 @@ class Spool:
     def open(cls, root: Path) -> Spool:
         """The spool at `root`, made if it is not there.
 
-        Raises SpoolUnusable where it cannot be made, or where its folders lie on different file systems:
-        a rename between those is a copy, and a copy is not atomic.
+        Raises SpoolUnusable where it cannot be made, or where its folders lie on different file systems or
+        mounts: a rename between those is a copy, and a copy is not atomic.
         """
         spool = cls(root.absolute())
         try:
@@ -61,24 +62,19 @@ class Spool:
             # A job is no safer than the folder it lies in. Each time, because whoever made the folders may have
             # died before this line.
             durable.fsync(spool.root)
-            devices = {(spool.root / folder).stat().st_dev for folder in layout.FOLDERS}
+            filesystem.check_renames(spool.root)
         except OSError as error:
             raise SpoolUnusable(
                 f"the spool {root} cannot be made ({error.strerror}: {error.filename}); "
                 "set PROTOSCALE_SPOOL to a directory this user may write"
             ) from None
-        if len(devices) > 1:
-            raise SpoolUnusable(
-                f"the folders of the spool {root} lie on different file systems, where moving a job is not "
-                "atomic; put the whole spool on one file system"
-            )
         return spool
 
     # --- what waits ------------------------------------------------------------------------------------
 
     def waiting(self, folder: str) -> list[str]:
         """The ids of the jobs in a folder, oldest first."""
-        return sorted(name for name in os.listdir(self.root / folder) if is_job_id(name))
+        return sorted(only(os.listdir(self.root / folder)))
 
     def draft(self, request: Request) -> Draft:
         """Begin a new job in `tmp/`; nobody sees it before `Draft.publish`."""
@@ -92,12 +88,16 @@ class Spool:
         durable.fsync(self.root / RUNNING)
 
     def claim(self, folder: str, worker: str) -> Job | None:
-        """Take the oldest job waiting in `folder`, or None where nothing waits.
+        """Take the oldest job waiting in `folder`, or None where nothing waits that is not resting.
 
         A job whose request cannot be read any more goes to `failed/` with the reason, and the next is taken.
         """
         for job_id in self.waiting(folder):
+            if self.rest_left(folder, job_id):
+                continue
             target = self.root / RUNNING / worker / job_id
+            if not (self.root / folder / job_id).is_dir():
+                continue  # gone, or a dropped file that is called like a job: the inbox takes that in
             try:
                 # Not fsynced: if power fails now, the job is found in either place and is not lost.
                 (self.root / folder / job_id).rename(target)
@@ -108,6 +108,10 @@ class Spool:
             except (InvalidRequest, FileNotFoundError) as error:
                 self.fail(target, f"its request cannot be read: {error}")
         return None
+
+    def rest_left(self, folder: str, job_id: str) -> float:
+        """Seconds until a waiting job may be claimed: it rests between two attempts."""
+        return Trouble.read(self.root / folder / job_id).rest_left
 
     def begin(self, job: Job, stage: str) -> dict[str, int]:
         """Count an attempt at `stage`, on the disk before the work starts."""
@@ -130,36 +134,82 @@ class Spool:
         durable.move(job, self.root / FAILED / job.name)
 
     def recover(
-        self, worker: str, attempts_allowed: int, reason: str, *, refund: bool = False
+        self,
+        worker: str,
+        attempts_allowed: int,
+        reason: str,
+        *,
+        refund: bool = False,
+        verdicts: MutableMapping[str, Verdict] | None = None,
     ) -> list[tuple[str, str]]:
         """Put what a dead worker held back to where it belongs; past the attempts, to `failed/`.
 
-        `reason` says for people how the worker ended; with `refund` it was not the job's fault, and the
-        attempt does not count. Returns (job id, folder) pairs.
+        `reason` says for people how the worker ended. `verdicts` says, by job id, whose fault it was; what it
+        does not name is counted or, with `refund`, given back. A verdict is taken out once it is written down, so
+        that calling again after an OSError charges nobody twice. Returns (job id, folder) pairs.
         """
+        verdicts = {} if verdicts is None else verdicts
+        if refund:
+            verdicts = {job_id: Verdict(Charge.REFUNDED) for job_id in self.waiting(f"{RUNNING}/{worker}")}
         recovered = []
         for path in sorted((self.root / RUNNING / worker).iterdir()):
-            if is_job_id(path.name):
-                recovered.append((path.name, self._recover_one(path, attempts_allowed, reason, refund)))
+            if is_job_id(path.name) and path.is_dir():
+                recovered.append((path.name, self._recover_one(path, attempts_allowed, reason, verdicts)))
         return recovered
 
-    def _recover_one(self, path: Path, attempts_allowed: int, reason: str, refund: bool) -> str:
+    def _recover_one(
+        self, path: Path, attempts_allowed: int, reason: str, verdicts: MutableMapping[str, Verdict]
+    ) -> str:
+        durable.clear_asides(path)
         try:
             job = Job.read(path)
         except (InvalidRequest, FileNotFoundError) as error:
             self.fail(path, f"its request cannot be read: {error}")
             return FAILED
-        folder = job.next_folder()
-        stage = STAGE_OF_FOLDER.get(folder)
-        if stage and refund:
-            refund_attempt(path, stage.name)
-        if stage and job.cancelled:
+        stage = STAGE_OF_FOLDER.get(job.next_folder())
+        if stage is None:
+            return self.advance(job)  # it was finished: only the move was missing
+        trouble = _charge(path, stage.name, verdicts.get(path.name, Verdict(Charge.COUNTED)))
+        verdicts.pop(path.name, None)
+        if job.cancelled:
             self.fail(path, "cancelled")
-        elif stage and read_attempts(path).get(stage.name, 0) >= attempts_allowed:
+        elif trouble.killed >= POISON:
+            self.fail(
+                path,
+                f"poison: it took {trouble.killed} workers down with it, the last time in {stage.name}: {reason}; "
+                f"see {layout.LOG}, and retry it when the cause is gone",
+            )
+        elif read_attempts(path).get(stage.name, 0) >= attempts_allowed:
             self.fail(path, f"{stage.name} was tried {attempts_allowed} times and never finished: {reason}")
         else:
             return self.advance(job)
         return FAILED
+
+    def pardon(self, job_id: str, stage: str, worker: str, rest: float) -> bool:
+        """Give a job that waits, or was given up as poison, an attempt at `stage` back: its device was to blame.
+
+        The caller claims it for that moment into its own folder `running/<worker>/`, because only who holds a
+        job may write its record. False where the job runs, is finished, was spared often enough, or has gone.
+        """
+        try:
+            found = self.find(job_id)
+        except (NoSuchJob, InvalidRequest):
+            return False
+        trouble = Trouble.read(found.job.path)
+        poisoned = found.folder == FAILED and trouble.killed >= POISON and not found.job.cancelled
+        if trouble.spared >= SPARES or not (found.folder in STAGE_OF_FOLDER or poisoned):
+            return False
+        self.enlist(worker)
+        mine = self.root / RUNNING / worker / job_id
+        try:
+            found.job.path.rename(mine)
+        except FileNotFoundError:
+            return False
+        replace(trouble, killed=max(0, trouble.killed - 1)).write(mine)
+        _charge(mine, stage, Verdict(Charge.SPARED, rest))
+        replace(Status.read(mine), error=None, message="waiting: its device is out of service").write(mine)
+        self.advance(Job.read(mine))
+        return True
 
     def workers(self) -> list[str]:
         """Every name that ever claimed a job here."""
@@ -189,7 +239,7 @@ class Spool:
             request = request.wanting(views=True, model=model or request.model)
             try:
                 durable.replace_json(found.job.path / layout.REQUEST, request.as_json())
-                Status(message="waiting").write(found.job.path)
+                _waiting_again(found.job.path)
                 durable.move(found.job.path, self.root / INBOX / job_id)
             except FileNotFoundError:
                 pass  # somebody else released it
@@ -231,12 +281,13 @@ class Spool:
         reason = as_error(found.status, found.job.cancelled)
         try:
             durable.replace_json(path / layout.REQUEST, request.as_json())
-            Status(message=reason, error=reason).write(path, durable_too=True)
+            replace(found.status, message=reason, error=reason).write(path, durable_too=True)
             (path / layout.ATTEMPTS).unlink(missing_ok=True)
+            (path / layout.TROUBLE).unlink(missing_ok=True)
             (path / layout.CANCEL).unlink(missing_ok=True)
             durable.fsync(path)
             durable.move(path, target)
-            Status(message="waiting").write(target)
+            _waiting_again(target)
         except FileNotFoundError:
             pass  # a second retry, or a worker, was faster: the job is on its way
         return self.find(job_id)
@@ -254,7 +305,7 @@ class Spool:
             durable.move(found.job.path, gone)
         except FileNotFoundError:
             raise NoSuchJob(job_id) from None
-        shutil.rmtree(gone)
+        shutil.rmtree(gone, ignore_errors=True)  # the supervisor's sweep removes such names too
 
     # --- readers ---------------------------------------------------------------------------------------
 
@@ -315,3 +366,28 @@ class Spool:
             except (NoSuchJob, InvalidRequest):
                 continue  # deleted, or damaged, since it was listed
         return page
+
+
+def _waiting_again(path: Path) -> None:
+    """The news of a job that is queued once more: what its kept products told and cost stays said."""
+    before = Status.read(path)
+    Status(message="waiting", engine=before.engine, notes=before.notes, timings=before.timings).write(path)
+
+
+def _charge(path: Path, stage: str, verdict: Verdict) -> Trouble:
+    """Write down what becomes of the attempt that was cut off, and return the job's troubles with it."""
+    trouble = Trouble.read(path)
+    charge = verdict.charge
+    if charge is Charge.SPARED and trouble.spared >= SPARES:
+        charge = verdict.otherwise
+    if charge is Charge.KILLED:
+        trouble = replace(trouble, killed=trouble.killed + 1)
+    elif charge is Charge.SPARED:
+        trouble = replace(trouble, spared=trouble.spared + 1)
+    if verdict.rest:
+        trouble = trouble.resting(verdict.rest)
+    if trouble != Trouble.read(path):
+        trouble.write(path)
+    if charge in (Charge.REFUNDED, Charge.SPARED):
+        refund_attempt(path, stage)
+    return trouble

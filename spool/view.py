@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from bisect import bisect_left
 from typing import Any
 
 from spool import layout
 from spool.errors import NoSuchJob
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, STAGE_OF_FOLDER
+from spool.listing import ids_in
 from spool.spool import Found, Spool
 from spool.status import public_error, read_attempts
 
@@ -14,6 +17,18 @@ PENDING = "pending"
 PROCESSING = "processing"
 COMPLETED = "completed"
 GIVEN_UP = "failed"
+
+MEASURED = (
+    "watertight",
+    "edge_manifold",
+    "components",
+    "faces",
+    "faces_asked",
+    "dimensions_m",
+    "volume_m3",
+    "overhang",
+)
+"""What a status repeats of analysis.json."""
 
 
 def state_of(found: Found) -> str:
@@ -69,7 +84,19 @@ def status_object(spool: Spool, found: Found) -> dict[str, Any]:
         "created_at": request.created,
         "has_views": found.job.has(layout.VIEWS[-1]),
         "has_model": found.folder == DONE and found.job.has(layout.MODEL_GLB),
+        "mesh": _measured(found),
     }
+
+
+def _measured(found: Found) -> dict[str, Any] | None:
+    """The measurements of a finished model out of analysis.json; None before, and where they cannot be read."""
+    if found.folder != DONE:
+        return None
+    try:
+        told = json.loads((found.job.path / layout.ANALYSIS).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return {key: told[key] for key in MEASURED if key in told}
 
 
 def summary(found: Found) -> dict[str, Any]:
@@ -92,7 +119,7 @@ def queue_position(spool: Spool, found: Found) -> int | None:
     """How many jobs wait in the same folder before this one, plus one; None for jobs that do not wait."""
     if found.folder not in STAGE_OF_FOLDER:
         return None
-    return 1 + sum(1 for job_id in spool.waiting(found.folder) if job_id < found.job.id)
+    return 1 + bisect_left(ids_in(spool.root / found.folder), found.job.id)
 
 
 def look(spool: Spool, job_id: str) -> dict[str, Any]:

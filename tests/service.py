@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,14 @@ class Service:
 
         return until(lambda: found() or 0)
 
+    def hit(self, worker: str, number: signal.Signals) -> bool:
+        """Signal whoever fills a post now; False where it died since the board was written."""
+        try:
+            os.kill(self.pid(worker), number)
+        except ProcessLookupError:
+            return False
+        return True
+
     def drop(self, content: bytes, name: str = "photo.png") -> None:
         (self.spool.root / "inbox" / name).write_bytes(content)
 
@@ -94,7 +102,24 @@ class Service:
 
     def children(self) -> list[psutil.Process]:
         assert self.process is not None
-        return psutil.Process(self.process.pid).children(recursive=True)
+        try:
+            return psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []  # it died since we looked
+
+    def web(self) -> psutil.Process:
+        """The HTTP server it runs; children that die while we look are passed over."""
+
+        def found() -> psutil.Process | None:
+            for child in self.children():
+                with suppress(psutil.NoSuchProcess):
+                    if "httpd" in child.cmdline():
+                        return child
+            return None
+
+        child = until(found)
+        assert child
+        return child
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Signal it, wait for its end, and make sure that nothing of it is left."""

@@ -15,14 +15,17 @@ from daemon.errors import EngineError
 def test_a_box() -> None:
     assert analyse(trimesh.creation.box(extents=[1, 2, 3])) == {
         "watertight": True,
+        "edge_manifold": True,
         "winding_consistent": True,
         "dimensions_m": [1.0, 2.0, 3.0],
         "volume_m3": pytest.approx(6),
         "area_m2": pytest.approx(22),
         "faces": 12,
+        "faces_asked": None,
         "vertices": 8,
         "components": 1,
         "euler_number": 2,
+        "overhang": {"share": 0.0, "degrees": 45.0, "up": "y"},
     }
 
 

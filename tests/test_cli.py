@@ -20,7 +20,20 @@ from spool.spool import Spool
 from tests.service import ROOT, running
 from tests.support import picture, submit
 
-COMMANDS = ("run", "serve", "submit", "make", "status", "ls", "cancel", "retry", "rm", "models", "doctor")
+COMMANDS = (
+    "run",
+    "serve",
+    "submit",
+    "make",
+    "status",
+    "ls",
+    "cancel",
+    "retry",
+    "rm",
+    "models",
+    "doctor",
+    "install-systemd",
+)
 
 
 @pytest.fixture
@@ -49,7 +62,7 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert left.value.code == 0
     told = capsys.readouterr().out
-    assert all(f"\n    {command} " in told for command in COMMANDS)
+    assert all(f"\n    {command}" in told for command in COMMANDS)
     assert all(meaning in " ".join(told.split()) for meaning in exits.MEANING.values())
 
 

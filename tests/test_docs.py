@@ -51,7 +51,7 @@ def test_every_route_is_documented_and_none_else() -> None:
 
 
 def test_every_command_is_documented() -> None:
-    told = {match for row in table("Commands") for match in re.findall(r"`protoscale (\w+)", row[0])}
+    told = {match for row in table("Commands") for match in re.findall(r"`protoscale ([\w-]+)", row[0])}
     (commands,) = (action.choices for action in parser()._actions if isinstance(action.choices, dict))
     assert told == set(commands)
 

@@ -21,7 +21,7 @@ from tests.support import picture, submit
 
 def client_of(root: Path, **environ: str) -> TestClient:
     config = read(HttpConfig, {"PROTOSCALE_SPOOL": str(root), "PROTOSCALE_RESERVE": "1M", **environ})
-    return TestClient(create_app(config), raise_server_exceptions=False)
+    return TestClient(create_app(config), base_url="http://127.0.0.1:8077", raise_server_exceptions=False)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_fields_that_would_be_ignored_are_refused(
     [
         (b"", 422),
         (b"hello, this is text", 415),
-        (b"\0\0\0\x18ftypheic" + b"\0" * 40, 415),
+        (b"\0\0\0\x18ftypisom" + b"\0" * 40, 415),
         (b"%PDF-1.4", 415),
     ],
 )

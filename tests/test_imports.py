@@ -12,7 +12,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OURS = {"daemon", "spool", "httpd"}
-MESH_AND_MODELS = {"torch", "rembg", "trimesh", "onnxruntime", "cv2", "scipy", "pyamg", "fast_simplification"}
+MESH_AND_MODELS = {
+    "torch",
+    "rembg",
+    "trimesh",
+    "onnxruntime",
+    "cv2",
+    "scipy",
+    "pyamg",
+    "fast_simplification",
+} | {"igl", "manifold3d", "pxr", "DracoPy"}
 
 
 def imported(path: Path, *, module_level: bool) -> Iterator[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.inbox import Inbox, being_written
+from daemon.inbox import Inbox
+from daemon.lease import being_written
 from spool import durable
 from spool.draft import resume_adoptions
 from spool.job import Job

@@ -317,7 +317,7 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
         (b"%PDF-1.7\n%\xe2\xe3", "a PDF"),
         (b"PK\x03\x04\x14\0", "a ZIP archive"),
         (b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC file is damaged"),
         (b"\0\0\0\x18ftypisom\0\0\0\0isomavc1", "a video"),
         (b"8BPS\0\1", "a Photoshop document"),
         (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -14,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from daemon.child import Backoff
-from daemon.notify import Systemd
 from daemon.pulse import Pulse
 from daemon.wake import Wake, watch
 from spool import lock
 from spool.board import Board
 from spool.errors import SpoolUnusable
+from spool.ids import new_id
+from spool.notify import Systemd
 from spool.spool import Spool
 from tests.support import until
 
@@ -56,17 +58,42 @@ def test_a_board_left_behind_by_a_dead_supervisor_is_not_believed(tmp_path: Path
     os.close(held)
 
 
-def test_a_pulse_tells_silence_from_idleness() -> None:
+def test_a_pulse_tells_who_works_at_what_and_since_when_it_got_no_further() -> None:
     pulse = Pulse()
-    now = time.monotonic()
-    assert not pulse.is_busy and pulse.silence(now + 99) == 0
-    pulse.begin()
+    assert pulse.job is None
+    job_id = new_id()
+    began = time.monotonic()
+    pulse.begin(job_id, "geometry")
     assert pulse.is_busy
-    assert 98 < pulse.silence(now + 99) <= 99
-    pulse.step()
+    assert [pulse.job, pulse.stage] == [job_id, "geometry"]
+    now = time.monotonic()
+    assert 98 < pulse.silence(now + 99) < 100 + now - began
     pulse.end()
-    assert not pulse.is_busy and pulse.jobs == 1
-    assert pulse.silence(now + 99) == 0
+    pulse.finish()
+    assert [pulse.job, pulse.stage] == [None, None]
+    assert (pulse.jobs, pulse.finished) == (1, 1)
+    # An idle worker is watched too: its loop beats.
+    assert pulse.silence(time.monotonic() + 50) > 49
+    pulse.beat()
+    assert pulse.silence(time.monotonic()) < 40
+
+
+def test_a_pulse_of_a_dead_worker_still_tells_its_job_until_the_next_one_starts() -> None:
+    pulse = Pulse()
+    job_id = new_id()
+    context = multiprocessing.get_context("spawn")
+    child = context.Process(target=_die_at_work, args=(pulse, job_id))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    assert (pulse.job, pulse.stage) == (job_id, "texture")
+    pulse.reset()
+    assert pulse.job is None
+
+
+def _die_at_work(pulse: Pulse, job_id: str) -> None:
+    pulse.begin(job_id, "texture")
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_the_bell_ends_a_wait_from_a_thread_and_from_a_signal() -> None:

@@ -8,56 +8,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 import pytest
 
 from spool.spool import Spool
+from tests.http.live import answers, send, server
 from tests.service import ROOT, alive, free_port, running
 from tests.support import picture, until
 
 pytestmark = pytest.mark.service
 COFFEE = ROOT / "examples" / "coffee.png"
-
-
-@contextmanager
-def server(spool: Path, port: int, *, wait: bool = True, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """`python -m httpd` on a port; killed at the end."""
-    environ = {
-        "PATH": os.environ["PATH"],
-        "PROTOSCALE_SPOOL": str(spool),
-        "PROTOSCALE_PORT": str(port),
-        "PROTOSCALE_RESERVE": "1M",
-        **options.pop("environ", {}),
-    }
-    process = subprocess.Popen([sys.executable, "-m", "httpd"], cwd=ROOT, env=environ, **options)
-    try:
-        if wait:
-            until(lambda: answers(port))
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def answers(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def send(port: int, content: bytes, **fields: str) -> Any:
-    answer = httpx.post(
-        f"http://127.0.0.1:{port}/api/upload", files={"file": ("photo.png", content)}, data=fields, timeout=30
-    )
-    assert answer.status_code == 201, answer.text
-    return answer.json()
 
 
 def test_the_two_step_flow_through_the_whole_service(tmp_path: Path, u2net_home: Path) -> None:
@@ -86,11 +49,11 @@ def test_the_two_step_flow_through_the_whole_service(tmp_path: Path, u2net_home:
 
             # Kill the server in the middle: it comes back, and what was accepted goes on.
             job = send(service.port, picture(), quality="draft", start="true")["job_id"]
-            (web,) = [child for child in service.children() if "httpd" in child.cmdline()]
+            web = service.web()
             web.kill()
             until(lambda: answers(service.port))
             until(completed, 60)
-            (web,) = [child for child in service.children() if "httpd" in child.cmdline()]
+            web = service.web()
         assert service.stop() == 0
         assert not alive(web)
 
@@ -109,7 +72,7 @@ def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
     port = free_port()
     spool = Spool(tmp_path / "spool")
     head = (
-        b"POST /api/upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        b"POST /api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\n"
         b"Content-Length: 5000000\r\n\r\n"
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
     )

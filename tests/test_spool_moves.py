@@ -89,9 +89,12 @@ def test_release_asks_for_views_then_for_the_model(spool: Spool) -> None:
         spool.release(job_id, model=True)
     job = claim(spool)
     put(job, "cutout.png", "geometry.glb", *layout.VIEWS)
+    Status(progress=100.0, notes=("the small model was used",), timings={"cutout": 0.5}).write(job.path)
     assert spool.advance(job) == "held"
     assert spool.release(job_id, model=False).folder == "held"
     found = spool.release(job_id, model=True)
+    assert found.status.notes == ("the small model was used",)  # the kept products still come of it
+    assert (found.status.timings, found.status.progress) == ({"cutout": 0.5}, 0.0)
     assert found.folder == "inbox"
     assert found.job.request.model
     assert found.job.next_folder() == "texture"
@@ -140,6 +143,7 @@ def test_retry_gives_the_attempts_back_and_keeps_the_products(spool: Spool) -> N
     for _ in range(3):
         spool.begin(job, "cutout")
     put(job, "cutout.png")
+    Status(engine="sphere", notes=("a note",)).write(job.path)
     spool.fail(job.path, "it broke")
     assert Status.read(spool.root / "failed" / job_id).error == "it broke"
     found = spool.retry(job_id)
@@ -147,6 +151,7 @@ def test_retry_gives_the_attempts_back_and_keeps_the_products(spool: Spool) -> N
     assert found.job.has("cutout.png")
     assert read_attempts(found.job.path) == {}
     assert found.status.error is None
+    assert (found.status.engine, found.status.notes) == ("sphere", ("a note",))
     with pytest.raises(WrongState, match="did not fail"):
         spool.retry(job_id)
 

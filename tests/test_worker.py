@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import time
 import traceback
 from pathlib import Path
 
 import pytest
 
-from daemon import joblog
+from daemon import joblog, policy
 from daemon.config import Config
 from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.engines.glb import read_extras, read_glb
@@ -17,6 +18,7 @@ from daemon.errors import BadJob, DeviceLost, EngineError
 from daemon.pulse import Pulse
 from daemon.worker import Worker
 from spool import layout
+from spool.job import Job
 from spool.spool import Spool
 from spool.status import Status, read_attempts
 from spool.view import look
@@ -45,11 +47,27 @@ def engine(of: Worker) -> SphereEngine:
     return of.engine
 
 
+@pytest.fixture(autouse=True)
+def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "FIRST_REST", 0.05)
+    monkeypatch.setattr("daemon.worker.DISK_PAUSE", 0.05)
+    monkeypatch.setattr("daemon.worker.LONGEST_DISK_PAUSE", 0.1)
+
+
 def work_off(of: Worker) -> int:
+    """Work until nothing waits, through rests and pauses; how many stages were run."""
     steps = 0
-    while of.step():
-        steps += 1
-    return steps
+    while True:
+        if of.step():
+            steps += 1
+        elif of._paused or any(
+            of.spool.rest_left(stage.folder, job)
+            for stage in layout.STAGES
+            for job in of.spool.waiting(stage.folder)
+        ):
+            time.sleep(0.01)
+        else:
+            return steps
 
 
 def test_a_photo_becomes_a_model_with_everything_beside_it(spool: Spool, settings: Config) -> None:
@@ -138,6 +156,28 @@ def test_an_engine_error_is_tried_again_up_to_the_limit(spool: Spool, settings: 
     assert "out of memory" in (spool.root / "failed" / broken / "job.log").read_text()
 
 
+def test_a_job_rests_between_its_attempts_and_others_go_on(
+    spool: Spool, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy, "FIRST_REST", 1000.0)
+    monkeypatch.setattr(policy, "LONGEST_REST", 1000.0)
+    of = worker(spool, settings)
+    engine(of).trouble["cutout"] = [EngineError("hiccup")]
+    first, second = submit(spool), submit(spool)
+    while of.step():
+        pass
+    assert spool.find(first.id).folder == "inbox"
+    assert spool.find(second.id).folder == "done"
+    real = time.time
+    for jump in (86400.0, -86400.0, 365 * 86400.0, -365 * 86400.0):
+        monkeypatch.setattr(time, "time", lambda jump=jump: real() + jump)
+        assert 900 < spool.rest_left("inbox", first.id) <= 1000
+    # Another boot has another monotonic clock: the rest is over.
+    record = json.loads((first.path / "trouble.json").read_text())
+    (first.path / "trouble.json").write_text(json.dumps({**record, "boot": "another"}))
+    assert of.step()
+
+
 def test_attempts_are_on_disk_before_the_work(spool: Spool, settings: Config) -> None:
     of = worker(spool, settings)
     job_id = submit(spool).id
@@ -186,6 +226,26 @@ def test_disk_trouble_is_not_charged_to_the_job(spool: Spool, settings: Config, 
     work_off(of)
     assert look(spool, job_id)["status"] == "completed"
     assert look(spool, job_id)["attempts"]["geometry"] == 1
+
+
+def test_an_attempt_that_could_not_be_counted_is_not_given_back(
+    spool: Spool, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = worker(spool, settings)
+    engine(of).trouble["cutout"] = [EngineError("hiccup")]
+    job_id = submit(spool).id
+    assert of.step()
+    begin = spool.begin
+    full = [OSError(errno.ENOSPC, "full")]
+
+    def begin_once_full(job: Job, stage: str) -> dict[str, int]:
+        if full:
+            raise full.pop()
+        return begin(job, stage)
+
+    monkeypatch.setattr(spool, "begin", begin_once_full)
+    work_off(of)
+    assert look(spool, job_id)["attempts"]["cutout"] == 2
 
 
 def test_no_work_is_begun_below_the_disk_reserve(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from daemon.cli import exits
 from daemon.errors import DaemonError
 from spool.errors import InvalidRequest, NoSuchJob, SpoolError, SpoolFull, SpoolUnusable, WrongState
 from spool.layout import DEFAULT_QUALITY, QUALITIES
+from spool.logs import complain
 from spool.settings import WrongSetting
 
 ABOUT = """Turn a photo of an object into a textured 3D model.
@@ -55,7 +56,13 @@ def parser() -> argparse.ArgumentParser:
 
     run = add("run", "run the service: supervisor, workers and HTTP server, until SIGTERM", "protoscale run")
     run.add_argument("--no-http", action="store_true", help="without the HTTP server")
-    add("serve", "run the HTTP server alone", "protoscale serve")
+    serve = add("serve", "run the HTTP server alone", "protoscale serve")
+    for command in (run, serve):
+        command.add_argument(
+            "--log-format",
+            choices=("text", "json"),
+            help="log lines for people, or for programs (default text)",
+        )
 
     submit = add(
         "submit",
@@ -93,6 +100,16 @@ def parser() -> argparse.ArgumentParser:
     ):
         add(name, what, f"protoscale {name} 9c1f2a").add_argument("jobs", nargs="+", metavar="JOB", help=JOB)
 
+    from daemon.cli import export
+
+    export.options(
+        add(
+            "export",
+            "make another format of a finished model, or its print report",
+            "protoscale export 9c1f2a --format 3mf --height 80 --out cup.3mf",
+        )
+    )
+
     models = add("models", "show or fetch the models that engines need", "protoscale models pull")
     kinds = models.add_subparsers(dest="action", required=True, metavar="ACTION")
     kinds.add_parser("ls", help="show what is there").add_argument("--json", action="store_true")
@@ -104,6 +121,30 @@ def parser() -> argparse.ArgumentParser:
         "--accept-license", action="store_true", help="accept Hunyuan3D-2.1's licence without being asked"
     )
 
+    units = add(
+        "install-systemd",
+        "put the systemd units of this installation in place, or take them away",
+        "protoscale install-systemd",
+    )
+    _places(units)
+    units.add_argument(
+        "--uninstall",
+        action="store_true",
+        help="stop the service and remove the units; settings and spool stay",
+    )
+    keys = add(
+        "keys", "make, list or revoke keys of the HTTP API", "protoscale keys create web --role submit"
+    )
+    kinds = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
+    create = kinds.add_parser("create", help="make a key and print it, this once")
+    create.add_argument("name", metavar="NAME", help="what to call it")
+    create.add_argument(
+        "--role", choices=("read", "submit", "admin"), default="submit", help="(default %(default)s)"
+    )
+    kinds.add_parser("ls", help="show the keys").add_argument("--json", action="store_true")
+    kinds.add_parser("revoke", help="make a key worthless").add_argument("name", metavar="NAME")
+
+    add("mcp", "serve the service as tools of an assistant (MCP over stdin and stdout)", "protoscale mcp")
     doctor = add(
         "doctor", "tell what works here, what does not, and what to do", "protoscale doctor", json=True
     )
@@ -122,6 +163,22 @@ def _wishes(command: argparse.ArgumentParser, *, out: str) -> None:
     )
     command.add_argument("--keep-background", action="store_true", help="the whole picture is the object")
     command.add_argument("--out", type=Path, metavar="DIR", help=out)
+
+
+def _places(command: argparse.ArgumentParser) -> None:
+    """Where to install; the variables are those that packagers set."""
+    command.add_argument(
+        "--prefix",
+        default=os.environ.get("PREFIX") or "/usr/local",
+        metavar="DIR",
+        help="units go to DIR/lib/systemd/system (default: the variable PREFIX, else /usr/local)",
+    )
+    command.add_argument(
+        "--destdir",
+        default=os.environ.get("DESTDIR") or "",
+        metavar="DIR",
+        help="write below DIR and touch nothing else, to build a package (default: the variable DESTDIR)",
+    )
 
 
 def _positive(text: str) -> int:
@@ -149,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.OK
     except (SpoolError, DaemonError) as error:
-        print(f"protoscale: {error}", file=sys.stderr)
+        complain(str(error))
         return _code(error)
 
 
@@ -176,6 +233,8 @@ def _command(options: argparse.Namespace) -> int:
     if name in ("run", "serve"):
         from daemon.cli import service
 
+        if options.log_format:
+            os.environ["PROTOSCALE_LOG_FORMAT"] = options.log_format
         return service.run(options.no_http) if name == "run" else service.serve()
     if name == "submit":
         from daemon.cli import submit
@@ -185,10 +244,26 @@ def _command(options: argparse.Namespace) -> int:
         from daemon.cli import make
 
         return make.run(options)
+    if name == "export":
+        from daemon.cli import export
+
+        return export.run(options)
     if name == "models":
         from daemon.cli import models
 
         return models.run(options)
+    if name == "install-systemd":
+        from daemon.cli import systemd
+
+        return systemd.run(options)
+    if name == "keys":
+        from daemon.cli import keys
+
+        return keys.run(options)
+    if name == "mcp":
+        from daemon.cli import mcp
+
+        return mcp.run()
     if name == "doctor":
         from daemon.cli import doctor
 

@@ -18,7 +18,7 @@ def run(no_http: bool) -> int:
     config = read(Config)
     # The HTTP server gets another working directory, and must find the same spool.
     os.environ["PROTOSCALE_SPOOL"] = str(config.spool.absolute())
-    to_stderr(config.log_level, "supervisor")
+    to_stderr(config.log_level, "supervisor", config.log_format)
     return supervisor.run(config, with_http=config.http and not no_http)
 
 

@@ -7,6 +7,7 @@ coordinates and light together as the three "colours" it interpolates.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
@@ -79,11 +80,21 @@ def render(mesh: Trimesh, azimuth_degrees: float, size: int, lit: bool = True) -
     return _Scene(mesh, size).picture(azimuth_degrees, lit)
 
 
+def render_around(mesh: Trimesh, azimuths: Sequence[float], size: int) -> Iterator[NDArray[np.uint8]]:
+    """Lit pictures from these azimuths in one frame that holds the mesh however it is turned around +y."""
+    around = frame(mesh)
+    aside = np.asarray(mesh.vertices, dtype=np.float64)[:, (0, 2)] - around.centre[[0, 2]]
+    reach = float(np.sqrt((aside**2).sum(axis=1).max())) / (1 - MARGIN)
+    scene = _Scene(mesh, size, Frame(around.centre, max(around.half, reach)))
+    with ThreadPoolExecutor(2) as pool:
+        yield from pool.map(lambda azimuth: scene.picture(azimuth, lit=True), azimuths)
+
+
 class _Scene:
     """A mesh made ready to be drawn from any side at one size."""
 
-    def __init__(self, mesh: Trimesh, size: int) -> None:
-        around = frame(mesh)
+    def __init__(self, mesh: Trimesh, size: int, around: Frame | None = None) -> None:
+        around = around or frame(mesh)
         self.size = size
         centred = (np.asarray(mesh.vertices, dtype=np.float64) - around.centre) / around.half
         self.positions = np.ascontiguousarray(centred, dtype=np.float32)

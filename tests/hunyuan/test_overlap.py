@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 from trimesh import Trimesh
 
-from daemon.config import Config
+from daemon.config import Config, StepLimits
 from daemon.devices import GEOMETRY_STAGES, Post
 from daemon.engines.base import JSON, Cutout, Order, Progress, Unfinished
 from daemon.finisher import Finisher
@@ -111,7 +112,7 @@ def engine(config: Config, tmp_path: Path) -> Gated:
 @pytest.fixture
 def worker(spool: Spool, config: Config, engine: Gated) -> Iterator[Worker]:
     spool.enlist(POST.name)
-    finisher = Finisher(POST.name, "info", step_limit=60)
+    finisher = Finisher(POST.name, config)
     yield Worker(spool, config, POST, engine, Pulse(), finisher=finisher)
     finisher.stop()
 
@@ -218,7 +219,7 @@ def test_a_finisher_that_dies_while_idle_costs_nobody_an_attempt(
 
 def test_a_hung_finishing_is_ended(spool: Spool, config: Config, engine: Gated) -> None:
     spool.enlist(POST.name)
-    finisher = Finisher(POST.name, "info", step_limit=0.5)
+    finisher = Finisher(POST.name, replace(config, step_limit=StepLimits(0.5)))
     worker = Worker(spool, config, POST, engine, Pulse(), finisher=finisher)
     engine.left = lambda made: Unfinished(stuck, ())
     job = ready(spool)
@@ -243,7 +244,7 @@ def test_a_drain_that_is_over_puts_it_back_uncharged(
     config = settings_for(tmp_path / "spool", **environ, PROTOSCALE_DRAIN_LIMIT="0")
     spool = Spool.open(config.spool)
     spool.enlist(POST.name)
-    finisher = Finisher(POST.name, "info", step_limit=60)
+    finisher = Finisher(POST.name, config)
     worker = Worker(spool, config, POST, engine, Pulse(), finisher=finisher)
     job = ready(spool)
     assert worker.step()

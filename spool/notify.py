@@ -31,6 +31,10 @@ class Systemd:
             self._last = text
             self.tell(f"STATUS={text}")
 
+    def stopping(self, seconds: float) -> None:
+        """It ends now, and wants `seconds` for that, even where the unit's TimeoutStopSec= is shorter."""
+        self.tell("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+
     def alive(self) -> None:
         """Feed the watchdog."""
         if self.watchdog_seconds:

@@ -1,0 +1,1 @@
+"""The model in other formats, made on request by `daemon.export`."""

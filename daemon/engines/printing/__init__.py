@@ -1,0 +1,1 @@
+"""Whether a model can be printed, and making it so."""

@@ -1,0 +1,42 @@
+"""Answers that spare work: 304 for what the client has, and what it prefers (RFC 7240, RFC 9110)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+
+def tagged(request: Request, value: Any, headers: dict[str, str] | None = None) -> Response:
+    """200 with `value` as JSON and its ETag, or 304 where the client has this very version."""
+    content = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    # Weak: the same value may travel gzipped or not.
+    etag = f'W/"{hashlib.sha256(content).hexdigest()[:20]}"'
+    headers = {**(headers or {}), "ETag": etag, "Cache-Control": "no-cache"}
+    if is_known(request, etag):
+        return Response(status_code=304, headers=headers)
+    return Response(content, 200, headers, "application/json")
+
+
+def is_known(request: Request, etag: str) -> bool:
+    """Whether the client has this version already (If-None-Match compares weakly)."""
+    known = request.headers.get("if-none-match", "")
+    tags = [tag.strip().removeprefix("W/") for tag in known.split(",")]
+    return known.strip() == "*" or etag.removeprefix("W/") in tags
+
+
+def prefers(request: Request, preference: str) -> str | None:
+    """The value of a preference in the Prefer header, empty for one without; None where it is not there."""
+    for given in ",".join(request.headers.getlist("prefer")).split(","):
+        name, _, value = given.partition(";")[0].partition("=")
+        if name.strip().lower() == preference:
+            return value.strip().strip('"')
+    return None
+
+
+def applied(request: Request) -> dict[str, str]:
+    """Headers for an answer that came before the work was done, as it always does, where that was asked for."""
+    return {"Preference-Applied": "respond-async"} if prefers(request, "respond-async") is not None else {}

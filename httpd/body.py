@@ -1,0 +1,54 @@
+"""A request's body as it arrives: counted, and cut off when it is too large (413) or too slow (408)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import anyio
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+SLOWEST = 8 << 10
+"""Bytes a second that a body must make on average, beyond the first `patience` seconds."""
+
+
+async def chunks(request: Request, limit: int, patience: float) -> AsyncIterator[bytes]:
+    """The body in pieces; never more than `limit` bytes, never a pause of more than `patience` seconds.
+
+    A body that trickles, a byte before each pause ends, is cut off too: it falls below `SLOWEST`.
+    Raises HTTPException, and ClientDisconnect where the client goes away.
+    """
+    refuse_announced(request, limit)
+    began = anyio.current_time()
+    total = 0
+    stream = request.stream().__aiter__()
+    while True:
+        left = began + patience + total / SLOWEST - anyio.current_time()
+        try:
+            with anyio.fail_after(max(0.0, min(patience, left))):
+                chunk = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise HTTPException(
+                408,
+                f"the body came too slowly (no pause over {patience:g} s, {SLOWEST} bytes a second); send it again",
+                {"Connection": "close"},
+            ) from None
+        total += len(chunk)
+        if total > limit:
+            raise too_large(limit)
+        if chunk:
+            yield chunk
+
+
+def refuse_announced(request: Request, limit: int) -> None:
+    """Refuse by what Content-Length says, before a byte is read. Raises HTTPException."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > limit:
+        raise too_large(limit)
+
+
+def too_large(limit: int) -> HTTPException:
+    """The answer to a body of more than `limit` bytes."""
+    return HTTPException(413, f"the body is larger than {limit} bytes; send a smaller picture")

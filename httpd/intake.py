@@ -1,0 +1,175 @@
+"""From a picture in a draft to a job: the checks that every way in shares, and that one key is one job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import imagesize
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from httpd.access import caller_of
+from httpd.config import HttpConfig
+from httpd.delivery import check_url
+from httpd.limits import check_queue, check_share
+from httpd.state import config_of, ledger_of, spool_of
+from spool import idempotency, layout, picture
+from spool import job as jobs
+from spool.callbacks import Promise
+from spool.draft import Draft
+from spool.errors import InvalidRequest, NoSuchJob, SpoolFull
+from spool.settings import flag, room_left
+from spool.spool import Spool
+
+PART = "input.part"
+"""What a draft's picture is called until its kind is known."""
+_SWEEP_EVERY = 3600.0
+_swept = -_SWEEP_EVERY
+
+
+async def begin(request: Request) -> Draft:
+    """An empty draft for a picture from this caller. Raises HTTPException and SpoolFull where none is accepted."""
+    config, spool, caller = config_of(request), spool_of(request), caller_of(request)
+    announced = request.headers.get("content-length", "0")
+    ledger_of(request).admit(caller, int(announced) if announced.isdecimal() else 0, config)
+
+    def work() -> Draft:
+        check_queue(spool, config)
+        check_share(spool, caller, config)
+        if not room_left(spool.root, config.reserve):
+            raise SpoolFull("the disk is almost full: no new jobs are accepted until space is freed")
+        wanted = jobs.Request.new(
+            source="http", name="", suffix=".part", views=False, model=False, client=caller.name
+        )
+        return spool.draft(wanted)
+
+    return await run_in_threadpool(work)
+
+
+def publish(
+    draft: Draft, spool: Spool, config: HttpConfig, name: str, wishes: dict[str, Any], key: str | None
+) -> str:
+    """Make the picture in the draft a job, on the disk when this returns. Returns its id.
+
+    With an Idempotency-Key that was used before, the draft goes and the earlier job is the answer.
+    """
+    part = draft.path / PART
+    with part.open("rb") as file:
+        head = file.read(picture.HEAD)
+    suffix = picture.suffix_of(head)
+    if not head:
+        raise HTTPException(422, "the file is empty")
+    if suffix is None:
+        raise HTTPException(415, f"this is not a picture the service reads; send {picture.ACCEPTED}")
+    check_size(part, config)
+    request = jobs.Request.new(source="http", name=name, suffix=suffix, client=draft.request.client, **wishes)
+    request = replace(request, id=draft.request.id, callback_url=request.callback_url or config.callback_url)
+    if key is None:
+        return _move(draft, request)
+    _sweep(spool)
+    with idempotency.hold(spool.root, request.client, key) as entry:
+        fingerprint = _fingerprint(part, wishes)
+        if entry.job_id and entry.fingerprint != fingerprint:
+            raise InvalidRequest(
+                "this Idempotency-Key was used for another picture or other wishes; take a new one"
+            )
+        if entry.job_id and _exists(spool, entry.job_id):
+            draft.discard()
+            return entry.job_id
+        if not entry.job_id:
+            entry.record(request.id, fingerprint)
+        return _move(draft, replace(request, id=entry.job_id))
+
+
+def _move(draft: Draft, request: jobs.Request) -> str:
+    (draft.path / PART).rename(draft.path / request.input)
+    if request.callback_url:
+        # On the disk before the job appears, so that no end of it is missed.
+        Promise(request.id, request.callback_url).write(draft.root)
+    starts = request.views or request.model
+    Draft(draft.root, draft.path, request).publish(layout.INBOX if starts else layout.HELD)
+    return request.id
+
+
+def _exists(spool: Spool, job_id: str) -> bool:
+    try:
+        spool.find(job_id)
+    except NoSuchJob:
+        return False
+    return True
+
+
+def _fingerprint(part: Path, wishes: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(wishes, sort_keys=True).encode())
+    with part.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sweep(spool: Spool) -> None:
+    global _swept
+    if time.monotonic() - _swept > _SWEEP_EVERY:
+        _swept = time.monotonic()
+        idempotency.sweep(spool.root)
+
+
+def check_size(path: Path, config: HttpConfig) -> None:
+    """Refuse a picture of more pixels than are decoded, by its header alone. Raises HTTPException.
+
+    What has no readable size is let through: the worker's confined decoder decides.
+    """
+    with path.open("rb") as file:
+        try:
+            width, height = imagesize.get(file)
+        except (ValueError, OverflowError, struct.error):
+            return
+    if max(width, height) > config.max_side or width * height > config.max_pixels:
+        raise HTTPException(
+            422,
+            f"the picture is {width:.0f} x {height:.0f} pixels; at most {config.max_side} a side and "
+            f"{config.max_pixels} in all are accepted: send a smaller copy",
+        )
+
+
+def wishes_of(values: dict[str, str], config: HttpConfig) -> dict[str, Any]:
+    """What the fields of a form ask for. Raises InvalidRequest naming the field."""
+    start = _flag(values, "start", False)
+    wishes: dict[str, Any] = {"views": start, "model": start, "remove_bg": _flag(values, "remove_bg", True)}
+    if values.get("callback_url"):
+        check_url(values["callback_url"], config)
+        wishes["callback_url"] = values["callback_url"]
+    if values.get("seed"):
+        try:
+            wishes["seed"] = int(values["seed"])
+        except ValueError:
+            raise InvalidRequest(f"seed {values['seed']!r} is not a whole number") from None
+    if not _flag(values, "enable_pbr", True):
+        raise InvalidRequest(
+            "enable_pbr=false is not had here: choose quality draft or balanced for a model without texture"
+        )
+    asked = {values.get("quality"), values.get("quality_preset")} - {None, ""}
+    if _flag(values, "enhanced_detail", False):
+        asked.add("ultra")
+    if len(asked) > 1:
+        raise InvalidRequest(
+            "quality, quality_preset and enhanced_detail (which means ultra) say different things: "
+            f"{', '.join(sorted(map(str, asked)))}; send one"
+        )
+    return {**wishes, **({"quality": asked.pop()} if asked else {})}
+
+
+def _flag(values: dict[str, str], name: str, default: bool) -> bool:
+    if not values.get(name):
+        return default
+    try:
+        return flag(values[name])
+    except ValueError:
+        raise InvalidRequest(f"{name} {values[name]!r} is neither true nor false") from None

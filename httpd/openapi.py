@@ -1,0 +1,416 @@
+"""The API in OpenAPI 3.1, written once, here. A test holds it against the routes, both ways, and another has
+schemathesis hold the running server against it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from httpd.results import ASSETS
+from spool import layout
+from spool.ids import PATTERN
+from spool.job import MAX_SEED
+
+JSON = "application/json"
+Spec = dict[str, Any]
+
+
+def obj(required: str, **properties: Any) -> Spec:
+    """An object schema; `required` names its fields in one string."""
+    return {"type": "object", "required": required.split(), "properties": properties}
+
+
+def or_null(kind: str, **more: Any) -> Spec:
+    return {"type": [kind, "null"], **more}
+
+
+def ref(name: str) -> Spec:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def answer(text: str, schema: Spec | None = None, kind: str = JSON, **headers: str) -> Spec:
+    """One response: its meaning, its body if it has one, its headers."""
+    made: Spec = {"description": text}
+    if schema is not None:
+        made["content"] = {kind: {"schema": schema}}
+    if headers:
+        made["headers"] = {
+            name.replace("_", "-"): {"description": what, "schema": {"type": "string"}}
+            for name, what in headers.items()
+        }
+    return made
+
+
+STATES = {"enum": ["pending", "processing", "completed", "failed"]}
+TEXT: Spec = {"type": "string"}
+NUMBER: Spec = {"type": "number"}
+COUNT: Spec = {"type": "integer", "minimum": 0}
+YES_NO: Spec = {"type": "boolean"}
+FLAG: Spec = {"enum": ["true", "false"]}
+QUALITY: Spec = {"enum": list(layout.QUALITIES), "description": "default: high"}
+
+SCHEMAS: Spec = {
+    "Problem": {
+        **obj("detail", detail=TEXT),
+        "description": "What went wrong, and what to do, in a sentence.",
+    },
+    "Status": obj(
+        "job_id status progress stage error message queue_position engine timings notes attempts name quality seed",
+        job_id={"type": "string", "pattern": PATTERN},
+        status=STATES,
+        progress={"type": "number", "minimum": 0, "maximum": 100},
+        stage={
+            "type": "string",
+            "description": "uploaded, cutout, geometry, texture, finishing, views, intake or done",
+        },
+        error=or_null("string"),
+        message=TEXT,
+        queue_position=or_null("integer", minimum=1),
+        engine=or_null("string"),
+        timings={"type": "object", "additionalProperties": NUMBER, "description": "seconds per stage"},
+        notes={"type": "array", "items": TEXT},
+        attempts={"type": "object", "additionalProperties": COUNT},
+        worker=or_null("string"),
+        name=TEXT,
+        source={"enum": ["http", "inbox", "cli"]},
+        quality=QUALITY,
+        seed=COUNT,
+        created_at={"type": "string", "format": "date-time"},
+        has_views=YES_NO,
+        has_model=YES_NO,
+    ),
+    "Summary": obj(
+        "job_id status stage progress has_model created_at name quality error",
+        job_id={"type": "string", "pattern": PATTERN},
+        status=STATES,
+        stage=TEXT,
+        progress={"type": "number", "minimum": 0, "maximum": 100},
+        has_model=YES_NO,
+        created_at={"type": "string", "format": "date-time"},
+        name=TEXT,
+        quality=QUALITY,
+        error=or_null("string"),
+    ),
+    "Device": obj(
+        "name device role stages state job stage memory utilisation jobs_done busy_share restarts",
+        name=TEXT,
+        device=TEXT,
+        role=TEXT,
+        stages={"type": "array", "items": TEXT},
+        state=TEXT,
+        job=or_null("string"),
+        stage=or_null("string"),
+        memory={"type": "object"},
+        utilisation=or_null("number"),
+        jobs_done=COUNT,
+        busy_share={"type": "number", "minimum": 0, "maximum": 1},
+        restarts=COUNT,
+    ),
+    "Devices": obj("devices", devices={"type": "array", "items": ref("Device")}),
+    "Health": obj(
+        "status supervisor engine accepting_uploads notes devices queue worker_id",
+        status={"enum": ["ok", "degraded"]},
+        supervisor=YES_NO,
+        engine=or_null("string"),
+        background_model=or_null("string"),
+        accepting_uploads=YES_NO,
+        notes={"type": "array", "items": TEXT},
+        devices={"type": "array", "items": ref("Device")},
+        queue={"type": "object", "additionalProperties": COUNT},
+        worker_id=TEXT,
+    ),
+    "Ready": obj("ready reasons", ready=YES_NO, reasons={"type": "array", "items": TEXT}),
+    "Upload": {
+        **obj(
+            "file",
+            file={
+                "type": "string",
+                "format": "binary",
+                "description": "the photo; older clients say `files`",
+            },
+            remove_bg={**FLAG, "description": "default: true"},
+            quality=QUALITY,
+            enhanced_detail={**FLAG, "description": "true means quality ultra"},
+            quality_preset={**QUALITY, "description": "older name of quality"},
+            enable_pbr={"enum": ["true"], "description": "of older clients; false is refused"},
+            seed={"type": "integer", "minimum": 0, "maximum": MAX_SEED, "description": "default: 0"},
+            start={**FLAG, "description": "make views and model at once; default: false"},
+            callback_url={
+                "type": "string",
+                "format": "uri",
+                "description": "told when the job ends (see Webhooks)",
+            },
+        ),
+        "additionalProperties": False,
+    },
+    "GenerationRequest": {
+        **obj(
+            "image",
+            image={"type": "string", "contentEncoding": "base64", "description": "the photo"},
+            texture=or_null("boolean", description="default: false"),
+            remove_background=or_null("boolean", description="default: true"),
+            seed=or_null("integer", minimum=0, maximum=MAX_SEED, description="default: 1234"),
+            octree_resolution=or_null(
+                "integer", minimum=16, maximum=1024, description="chooses the preset; default: 256"
+            ),
+            num_inference_steps=or_null("integer", minimum=1, maximum=1000, description="without effect"),
+            guidance_scale=or_null("number", minimum=0, maximum=100, description="without effect"),
+            num_chunks=or_null("integer", minimum=1, maximum=10**9, description="without effect"),
+            face_count=or_null("integer", minimum=1, maximum=10**9, description="without effect"),
+            mc_algo={"description": "without effect"},
+            type={"enum": ["glb", None]},
+            text={"description": "without effect: models are made of photos"},
+            prompt={"description": "without effect: models are made of photos"},
+            mesh={"type": "null", "description": "refused"},
+        ),
+        "additionalProperties": False,
+    },
+    "Accepted": obj(
+        "uid quality not_used",
+        uid={"type": "string", "pattern": PATTERN},
+        quality=QUALITY,
+        not_used={"type": "array", "items": TEXT, "description": "fields without effect"},
+    ),
+    "TencentError": obj("text error_code detail", text=TEXT, error_code={"const": 1}, detail=TEXT),
+    "TencentStatus": obj(
+        "status",
+        status={"enum": ["processing", "texturing", "completed", "error"]},
+        model_base64={"type": "string", "contentEncoding": "base64"},
+        message=TEXT,
+    ),
+}
+
+_PROBLEMS = {
+    400: "the request cannot be read, or names a strange Host",
+    401: "a key is needed, or this one is not known",
+    403: "this key, or pages of this origin, may not do that",
+    404: "no such job, or not (yet) this part of it",
+    408: "the body came too slowly",
+    409: "the job is not in a state that allows this",
+    413: "the body is too large",
+    415: "not a kind of content that is read here",
+    422: "a field is not understood; the text names it",
+    429: "too much for one caller; Retry-After says when to come back",
+    503: "not now: the queue is full; Retry-After says when to come back",
+    507: "the disk is full",
+}
+_INTAKE = (400, 408, 413, 415, 422, 429, 503, 507)
+
+
+def header(name: str, text: str, **schema: Any) -> Spec:
+    return {"name": name, "in": "header", "description": text, "schema": {"type": "string", **schema}}
+
+
+KNOWN = header("If-None-Match", "an ETag; 304 where it still holds")
+ONCE = header(
+    "Idempotency-Key", "the same key, the same job, for a day", minLength=1, maxLength=255, pattern="^[!-~]+$"
+)
+PREFER = header("Prefer", "respond-async; wait=SECONDS")
+LAST = header("Last-Event-ID", "the last event that was received")
+JOB: Spec = {
+    "name": "job_id",
+    "in": "path",
+    "required": True,
+    "description": "a job's id (UUIDv7)",
+    "schema": {"type": "string", "pattern": PATTERN},
+}
+
+
+def call(
+    text: str,
+    answers: dict[int, Spec],
+    problems: tuple[int, ...] = (),
+    *,
+    parameters: tuple[Spec, ...] = (),
+    **more: Any,
+) -> Spec:
+    """One operation; the problems are added to its answers, and those every call may meet."""
+    open_to_all = more.pop("open_to_all", False)
+    every = {400, *problems} | (set() if open_to_all else {401, 403})
+    made = {str(code): told for code, told in answers.items()}
+    for code in sorted(every):
+        made.setdefault(str(code), answer(_PROBLEMS[code], ref("Problem")))
+    spec: Spec = {"summary": text, "responses": made, **more}
+    if open_to_all:
+        spec["security"] = []
+    if parameters:
+        spec["parameters"] = list(parameters)
+    return spec
+
+
+def _status(text: str) -> Spec:
+    return answer(text, ref("Status"))
+
+
+def _ask(text: str, *problems: int) -> Spec:
+    return {"post": call(text, {202: _status("asked")}, (404, 409, *problems), parameters=(JOB, PREFER))}
+
+
+def _body(kind: str, schema: str) -> Spec:
+    return {"required": True, "content": {kind: {"schema": ref(schema)}}}
+
+
+_UNCHANGED = answer("unchanged")
+_STREAM = answer("a stream of events", TEXT, "text/event-stream")
+_BYTES: Spec = {"type": "string", "format": "binary"}
+_FILE: Spec = {
+    "description": "the file",
+    "content": {
+        "model/gltf-binary": {"schema": _BYTES},
+        "image/png": {"schema": _BYTES},
+        JSON: {"schema": {}},
+        "text/plain": {"schema": TEXT},
+    },
+    "headers": {
+        "ETag": {"schema": TEXT},
+        "Content-Disposition": {"schema": TEXT},
+        "Accept-Ranges": {"schema": TEXT},
+    },
+}
+_TENCENT: Spec = {
+    "requestBody": _body(JSON, "GenerationRequest"),
+    "tags": ["tencent"],
+    "parameters": [ONCE, PREFER],
+}
+
+PATHS: Spec = {
+    "/": {
+        "get": call(
+            "The entry points", {200: answer("paths and methods", {"type": "object"})}, open_to_all=True
+        )
+    },
+    "/health": {
+        "get": call("Whether the service works", {200: answer("how it is", ref("Health"))}, open_to_all=True)
+    },
+    "/ready": {
+        "get": call(
+            "Whether jobs would be worked on now",
+            {200: answer("yes", ref("Ready")), 503: answer("no, and why", ref("Ready"))},
+            open_to_all=True,
+        )
+    },
+    "/metrics": {"get": call("Prometheus metrics", {200: answer("exposition format", TEXT, "text/plain")})},
+    "/openapi.json": {
+        "get": call("This document", {200: answer("OpenAPI 3.1", {"type": "object"})}, open_to_all=True)
+    },
+    "/docs": {
+        "get": call("This document for people", {200: answer("a page", TEXT, "text/html")}, open_to_all=True)
+    },
+    "/api/upload": {
+        "post": call(
+            "Upload a photo",
+            {
+                201: answer(
+                    "the new job, or the one this Idempotency-Key made", ref("Status"), Location="its status"
+                )
+            },
+            _INTAKE,
+            parameters=(ONCE, PREFER),
+            requestBody=_body("multipart/form-data", "Upload"),
+        )
+    },
+    "/api/jobs": {
+        "get": call(
+            "The jobs, newest first",
+            {
+                200: answer("a page", {"type": "array", "items": ref("Summary")}, Link="the next page"),
+                304: _UNCHANGED,
+            },
+            (422,),
+            parameters=(
+                {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 500}},
+                {"name": "before", "in": "query", "schema": {"type": "string", "pattern": PATTERN}},
+                KNOWN,
+            ),
+        )
+    },
+    "/api/jobs/metrics/gpu": {"get": call("The devices", {200: answer("one slot each", ref("Devices"))})},
+    "/api/jobs/{job_id}": {
+        "get": call("One job", {200: _status("how it is"), 304: _UNCHANGED}, (404,), parameters=(JOB, KNOWN)),
+        "delete": call("Delete a job that rests", {204: answer("gone")}, (404, 409), parameters=(JOB,)),
+    },
+    "/api/jobs/{job_id}/status": {
+        "get": call("One job", {200: _status("how it is"), 304: _UNCHANGED}, (404,), parameters=(JOB, KNOWN))
+    },
+    "/api/jobs/{job_id}/generate-multiangle": _ask("Make four views and keep the mesh", 503),
+    "/api/jobs/{job_id}/generate-3d": _ask("Make the model", 503),
+    "/api/jobs/{job_id}/cancel": _ask("Stop a job"),
+    "/api/jobs/{job_id}/retry": _ask("Queue a failed job again"),
+    "/api/jobs/{job_id}/events": {
+        "get": call(
+            "One job's status as it changes, until it ends",
+            {200: _STREAM, 204: answer("it ended, as you know")},
+            (404, 503),
+            parameters=(JOB, LAST),
+        )
+    },
+    "/api/events": {"get": call("Every job as it changes", {200: _STREAM}, (422, 503), parameters=(LAST,))},
+    "/api/jobs/{job_id}/thumbnail": {
+        "get": call(
+            "A small picture",
+            {200: answer("at most 256 x 256 pixels", _BYTES, "image/png"), 304: _UNCHANGED},
+            (404, 422),
+            parameters=(JOB, KNOWN),
+        )
+    },
+    "/api/jobs/{job_id}/result/{asset}": {
+        "get": call(
+            "A product",
+            {200: _FILE, 206: _FILE, 304: _UNCHANGED, 416: answer("no such range", TEXT, "text/plain")},
+            (404,),
+            parameters=(
+                JOB,
+                {"name": "asset", "in": "path", "required": True, "schema": {"enum": list(ASSETS)}},
+                KNOWN,
+                header("Range", "one range of bytes"),
+            ),
+        )
+    },
+    "/generate": {
+        "post": call(
+            "Make a model and wait for it",
+            {
+                200: answer("the model", _BYTES, "model/gltf-binary"),
+                202: answer(
+                    "queued: the client did not want to wait", ref("Accepted"), Location="its status"
+                ),
+                404: answer("the job failed", ref("TencentError")),
+            },
+            _INTAKE,
+            **_TENCENT,
+        )
+    },
+    "/send": {"post": call("Queue a photo", {200: answer("queued", ref("Accepted"))}, _INTAKE, **_TENCENT)},
+    "/status/{uid}": {
+        "get": call(
+            "How a queued photo is, and its model",
+            {200: answer("state, and the model when it is completed", ref("TencentStatus"))},
+            (404,),
+            parameters=({**JOB, "name": "uid"},),
+            tags=["tencent"],
+        )
+    },
+}
+
+
+def document(version: str, *, require_key: bool) -> Spec:
+    """The whole document, for a server that demands keys or does not."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ProtoScale",
+            "version": version,
+            "summary": "One photo of an object in, a textured 3D model out.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"key": []}, {"bearer": []}] if require_key else [],
+        "paths": PATHS,
+        "components": {
+            "schemas": SCHEMAS,
+            "securitySchemes": {
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+            },
+        },
+    }

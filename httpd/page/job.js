@@ -1,0 +1,182 @@
+// One job: its progress, then its model, views, files and facts, and what can be asked of it.
+
+import * as api from "./api.js";
+import { confirmed } from "./dialogs.js";
+import { Exports } from "./exports.js";
+import { facts } from "./facts.js";
+import { Picture } from "./picture.js";
+import { Screen } from "./screen.js";
+import { showSteps } from "./steps.js";
+import * as words from "./words.js";
+
+const $ = (id) => document.getElementById(id);
+const VIEWS = ["front", "right", "back", "left"];
+const FILES = [
+  ["model.glb", "Model (GLB)"],
+  ["geometry.glb", "Bare mesh (GLB)"],
+  ["cutout.png", "Cut-out (PNG)"],
+  ...VIEWS.map((side, number) => [`view_${number}.png`, `View: ${side} (PNG)`]),
+  ["analysis.json", "Measurements (JSON)"],
+];
+const LOG = ["job.log", "Log"];
+
+export class JobView {
+  #job = null;
+  #screen = new Screen();
+  #strip;
+  #exports = new Exports();
+  #changed;
+  #drawn = "";
+
+  // `changed` is called after something was asked of the job, `gone` after it was deleted.
+  constructor({ changed, gone }) {
+    this.#changed = changed;
+    this.#strip = strip((side) => this.#screen.look(side));
+    $("retry").addEventListener("click", () => this.#ask("retry"));
+    $("cancel").addEventListener("click", () => this.#ask("cancel"));
+    $("make").addEventListener("click", () => this.#ask("generate-3d"));
+    $("delete").addEventListener("click", async () => {
+      const { job_id, name } = this.#job;
+      if (!(await confirmed(`Delete ${name} with its model and every file of it?`))) return;
+      await this.#tried(async () => {
+        await api.remove(job_id);
+        gone();
+      });
+    });
+  }
+
+  close() {
+    this.#job = null;
+    this.#drawn = "";
+    $("job").hidden = true;
+    this.#screen.close();
+  }
+
+  // Show this status object.
+  show(job) {
+    const isOther = job.job_id !== this.#job?.job_id;
+    this.#job = job;
+    $("job").hidden = false;
+    if (isOther) this.#trouble(null);
+    $("job-name").textContent = job.name;
+    $("job-state").textContent = words.stateOf(job);
+    $("job-state").dataset.status = words.isCancelled(job) ? "cancelled" : job.status;
+    $("job-about").textContent = ` · ${words.QUALITIES[job.quality] ?? job.quality} quality · ${words.ago(job.created_at)}`;
+    $("job-about").title = words.exactly(job.created_at);
+    showSteps(job);
+    this.#buttons(job);
+    this.#screen.show(job);
+    const drawn = [job.job_id, job.status, job.stage, job.has_views, job.has_model, job.engine, job.notes].join();
+    if (drawn === this.#drawn) return;
+    this.#drawn = drawn;
+    this.#pictures(job);
+    this.#made(job);
+    this.#files(job);
+    this.#exports.show(job);
+    facts(job, () => job.job_id === this.#job?.job_id);
+  }
+
+  #buttons(job) {
+    const rests = words.isOver(job) || job.stage === "uploaded";
+    $("download").hidden = !job.has_model;
+    $("make").hidden = !(job.stage === "uploaded" || job.stage === "views");
+    $("retry").hidden = job.status !== "failed";
+    $("cancel").hidden = !words.isMoving(job);
+    $("delete").hidden = !rests;
+  }
+
+  #pictures(job) {
+    const wanted = job.has_views && words.isOver(job);
+    $("strip").hidden = !wanted;
+    if (wanted) this.#strip.photo.show(api.photo(job.job_id));
+    this.#strip.views.forEach((picture, number) => {
+      if (wanted) picture.show(api.product(job.job_id, `view_${number}.png`));
+      else picture.clear();
+    });
+  }
+
+  #made(job) {
+    $("made-by").hidden = !(job.engine && job.has_views && words.isOver(job));
+    if (job.engine) $("made-by").textContent = words.madeBy(job.engine);
+    $("notes").replaceChildren(...job.notes.map((note) => element("li", note)));
+  }
+
+  #files(job) {
+    const shown = job.has_model ? FILES : job.stage === "views" ? FILES.slice(1, -1) : [];
+    const files = job.status === "failed" ? [LOG] : shown.length ? [...shown, LOG] : [];
+    $("files-of").hidden = !files.length;
+    $("downloads").replaceChildren(...files.map(([name, label]) => item(link(job, name, label))));
+    if (job.has_model) link(job, "model.glb", "Download GLB", $("download"));
+  }
+
+  async #ask(what) {
+    await this.#tried(() => api.ask(this.#job.job_id, what));
+  }
+
+  async #tried(action) {
+    try {
+      await action();
+      this.#trouble(null);
+    } catch (error) {
+      this.#trouble(error);
+    }
+    this.#changed();
+  }
+
+  #trouble(error) {
+    document.getElementById("job-trouble")?.remove();
+    if (!error) return;
+    const words = element("p", error.message);
+    words.id = "job-trouble";
+    words.className = "trouble";
+    words.setAttribute("role", "alert");
+    $("actions").before(words);
+  }
+}
+
+// The photo and the four views; a view is a button that turns the model to that side.
+function strip(turn) {
+  const pictures = ["photo", ...VIEWS].map((side) => {
+    const item = $("picture").content.firstElementChild.cloneNode(true);
+    const button = item.firstElementChild;
+    button.lastElementChild.textContent = side[0].toUpperCase() + side.slice(1);
+    if (side === "photo") button.disabled = true;
+    else button.addEventListener("click", () => turn(side));
+    button.title = side === "photo" ? "The photo as it was sent" : `Turn the model to its ${side}`;
+    $("strip").append(item);
+    return new Picture(item.querySelector("img"));
+  });
+  return { photo: pictures[0], views: pictures.slice(1) };
+}
+
+function link(job, name, label, made = document.createElement("a")) {
+  made.textContent = label;
+  made.href = api.product(job.job_id, name);
+  made.download = words.fileName(job, name);
+  made.onclick = api.hasKey() ? (event) => save(event, made, api.product(job.job_id, name)) : null;
+  return made;
+}
+
+// With a key the link cannot fetch the file itself.
+async function save(event, made, path) {
+  if (!path || made.href.startsWith("blob:")) return;
+  event.preventDefault();
+  const { url, release } = await api.address(path);
+  const once = document.createElement("a");
+  once.href = url;
+  once.download = made.download;
+  once.click();
+  setTimeout(release, 60000);
+}
+
+function element(tag, text) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  return made;
+}
+
+function item(child) {
+  const made = document.createElement("li");
+  made.append(child);
+  return made;
+}

@@ -1,0 +1,109 @@
+// The jobs, newest first: what runs, and the history. Rows stay the same elements, so focus and pictures stay too.
+
+import * as api from "./api.js";
+import { ago, exactly, isMoving, isOver, percent, stateOf, QUALITIES } from "./words.js";
+import { Picture } from "./picture.js";
+
+const PAGE = 50;
+
+export class JobList {
+  #list;
+  #none;
+  #older;
+  #template = document.getElementById("row");
+  #rows = new Map();
+  #states = new Map();
+  #next = null;
+  #pages = 1;
+  #marked = null;
+  #news = [];
+
+  constructor(list, none, older) {
+    this.#list = list;
+    this.#none = none;
+    this.#older = older;
+    older.addEventListener("click", async () => {
+      this.#pages++;
+      await this.refresh();
+    });
+  }
+
+  get newest() {
+    return this.#list.firstElementChild?.dataset.job;
+  }
+
+  // Read the list and show it. Raises what the API raises.
+  async refresh() {
+    const jobs = [];
+    this.#next = null;
+    for (let page = 0; page < this.#pages; page++) {
+      const { rows, next } = await api.jobs(PAGE, this.#next);
+      jobs.push(...rows);
+      this.#next = next;
+      if (!next) break;
+    }
+    const seen = new Set(jobs.map((job) => job.job_id));
+    for (const [id, row] of this.#rows) if (!seen.has(id)) this.#forget(id, row);
+    jobs.forEach((job, place) => this.#place(job, place));
+    this.#none.hidden = jobs.length > 0;
+    this.#older.hidden = !this.#next;
+  }
+
+  // Show which job is looked at.
+  mark(id) {
+    this.#marked = id;
+    for (const [job, row] of this.#rows) this.#mark(job, row);
+  }
+
+  // Say aloud (to a screen reader) what ended since the last time.
+  announce(where) {
+    if (this.#news.length) where.textContent = this.#news.join(". ");
+    this.#news = [];
+  }
+
+  #place(job, place) {
+    let row = this.#rows.get(job.job_id);
+    if (!row) {
+      row = this.#template.content.firstElementChild.cloneNode(true);
+      row.dataset.job = job.job_id;
+      row.firstElementChild.href = `#${job.job_id}`;
+      row.picture = new Picture(row.querySelector("img"));
+      this.#rows.set(job.job_id, row);
+      this.#mark(job.job_id, row);
+    }
+    this.#fill(row, job);
+    const there = this.#list.children[place];
+    if (there !== row) this.#list.insertBefore(row, there ?? null);
+  }
+
+  #fill(row, job) {
+    row.dataset.status = job.status;
+    row.querySelector(".row-name").textContent = job.name;
+    const moving = isMoving(job);
+    const state = row.querySelector(".row-state");
+    const words = moving && job.status === "processing" ? `${stateOf(job)} · ${percent(job.progress)}` : stateOf(job);
+    const about = moving ? "" : ` · ${ago(job.created_at)}`;
+    state.textContent = `${words}${about}`;
+    state.title = `${QUALITIES[job.quality] ?? job.quality} quality, ${exactly(job.created_at)}`;
+    const bar = row.querySelector("progress");
+    bar.hidden = !moving;
+    bar.value = job.progress;
+    bar.setAttribute("aria-label", `Progress of ${job.name}`);
+    row.picture.show(api.thumbnail(job.job_id, isOver(job) ? job.status : job.stage));
+    const before = this.#states.get(job.job_id);
+    if (before && before !== job.status && isOver(job)) this.#news.push(`${job.name}: ${stateOf(job)}`);
+    this.#states.set(job.job_id, job.status);
+  }
+
+  #mark(id, row) {
+    if (id === this.#marked) row.firstElementChild.setAttribute("aria-current", "true");
+    else row.firstElementChild.removeAttribute("aria-current");
+  }
+
+  #forget(id, row) {
+    row.picture.clear();
+    row.remove();
+    this.#rows.delete(id);
+    this.#states.delete(id);
+  }
+}

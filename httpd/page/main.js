@@ -1,0 +1,110 @@
+// The page: which job is shown (the address's fragment says so), and when everything is read again.
+
+import * as api from "./api.js";
+import { askKey } from "./dialogs.js";
+import { JobList } from "./list.js";
+import { JobView } from "./job.js";
+import { Watch } from "./live.js";
+import { showService } from "./service.js";
+import { Uploads } from "./uploads.js";
+import * as words from "./words.js";
+
+const $ = (id) => document.getElementById(id);
+const WIDE = matchMedia("(min-width: 52rem)");
+
+const selected = () => /^#([0-9a-f-]{36})$/.exec(location.hash)?.[1] ?? null;
+
+const list = new JobList($("jobs"), $("none"), $("older"));
+const view = new JobView({
+  changed: () => watch.now(),
+  gone: () => {
+    location.hash = "";
+    watch.now();
+  },
+});
+new Uploads({
+  accepted: (job, isFirst) => {
+    // On a phone a batch is better watched in the list.
+    if (isFirst && (WIDE.matches || job.alone)) location.hash = job.job_id;
+    watch.now();
+  },
+});
+const watch = new Watch(look);
+
+let first = true;
+
+async function look() {
+  $("key-button").hidden = !(api.hasKey() || api.keyDeclined());
+  $("key-button").textContent = api.hasKey() ? "Forget the API key" : "Enter an API key";
+  try {
+    const [health] = await Promise.all([api.health(), list.refresh(), showSelected()]);
+    showService(health);
+    $("trouble").hidden = true;
+    list.announce($("said"));
+    if (first && !selected() && WIDE.matches && list.newest) {
+      history.replaceState(null, "", `#${list.newest}`);
+      await showSelected();
+    }
+    first = false;
+  } catch (error) {
+    tell(error);
+  }
+}
+
+async function showSelected() {
+  const id = selected();
+  document.body.dataset.showing = id ? "job" : "list";
+  $("welcome").hidden = Boolean(id);
+  list.mark(id);
+  if (!id) {
+    view.close();
+    document.title = "ProtoScale";
+    return;
+  }
+  try {
+    const job = await api.job(id);
+    if (id !== selected()) return;
+    view.show(job);
+    const far = words.isMoving(job) ? `${words.percent(job.progress)} ` : "";
+    document.title = `${far}${job.name} · ProtoScale`;
+  } catch (error) {
+    if (error.status !== 404 || id !== selected()) throw error;
+    // Deleted in another tab, by retention, or a link that is wrong.
+    view.close();
+    history.replaceState(null, "", location.pathname);
+    document.body.dataset.showing = "list";
+    $("welcome").hidden = false;
+  }
+}
+
+function tell(error) {
+  const words =
+    error instanceof api.Unreachable
+      ? "The service does not answer. Trying again; nothing that was accepted is lost."
+      : error.message;
+  if ($("trouble").textContent !== words) $("trouble").textContent = words;
+  $("trouble").hidden = false;
+  if (!(error instanceof api.Unreachable) && !(error instanceof api.Refused)) console.error(error);
+}
+
+addEventListener("hashchange", async () => {
+  if (location.hash && !selected()) return; // a link within the page
+  try {
+    await showSelected();
+    if (selected() && !WIDE.matches) $("job-name").focus({ preventScroll: true });
+    if (!WIDE.matches) scrollTo(0, 0);
+  } catch (error) {
+    tell(error);
+  }
+});
+
+api.onKeyWanted(askKey);
+$("key-button").addEventListener("click", async () => {
+  if (!api.hasKey()) return api.enterKey().then(() => watch.now());
+  api.forgetKey();
+  location.reload();
+});
+
+await watch.start();
+// Tests and the curious see how changes are heard of.
+setInterval(() => (document.body.dataset.heard = watch.means), 500);

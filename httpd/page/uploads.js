@@ -1,0 +1,117 @@
+// Photos in: chosen, dropped anywhere or pasted; two are sent at a time, each with the quality chosen at that moment.
+
+import * as api from "./api.js";
+
+const AT_ONCE = 2;
+const TRIES = 5;
+const PAUSE = 2000;
+const $ = (id) => document.getElementById(id);
+
+export class Uploads {
+  #accepted;
+  #queue = [];
+  #sending = 0;
+
+  // `accepted(job, isFirst)` is called with the status object of each job, `isFirst` for the first of its batch.
+  constructor({ accepted }) {
+    this.#accepted = accepted;
+    $("files").addEventListener("change", (event) => {
+      this.add([...event.target.files]);
+      event.target.value = ""; // the same photo may be chosen again
+    });
+    $("drop").addEventListener("submit", (event) => event.preventDefault());
+    addEventListener("paste", (event) => {
+      const files = [...(event.clipboardData?.files ?? [])];
+      if (files.length) this.add(files);
+    });
+    this.#listenForDrops();
+  }
+
+  add(files) {
+    const fields = {
+      start: "true",
+      quality: $("quality").querySelector(":checked").value,
+      remove_bg: String($("remove-bg").checked),
+    };
+    files.forEach((file, place) => {
+      const row = this.#row(file);
+      this.#queue.push({ file, fields, row, isFirst: place === 0, alone: files.length === 1 });
+    });
+    this.#next();
+  }
+
+  #next() {
+    while (this.#sending < AT_ONCE && this.#queue.length) {
+      this.#sending++;
+      this.#send(this.#queue.shift()).finally(() => {
+        this.#sending--;
+        this.#next();
+      });
+    }
+  }
+
+  async #send({ file, fields, row, isFirst, alone }) {
+    const bar = row.querySelector("progress");
+    for (let tried = 1; ; tried++) {
+      try {
+        const job = await api.upload(file, fields, (share) => (bar.value = share));
+        row.remove();
+        this.#accepted({ ...job, alone }, isFirst);
+        return;
+      } catch (error) {
+        if (error instanceof api.Unreachable && tried < TRIES) {
+          row.querySelector("span").textContent = `${file.name}: the service does not answer, trying again`;
+          await new Promise((resolve) => setTimeout(resolve, PAUSE * tried));
+          continue;
+        }
+        this.#refused(row, file, error);
+        return;
+      }
+    }
+  }
+
+  #row(file) {
+    const row = document.createElement("li");
+    const words = document.createElement("span");
+    const bar = document.createElement("progress");
+    words.textContent = file.name;
+    bar.value = 0;
+    bar.setAttribute("aria-label", `Sending ${file.name}`);
+    row.append(words, bar);
+    $("sending").append(row);
+    return row;
+  }
+
+  #refused(row, file, error) {
+    const words = document.createElement("span");
+    const close = document.createElement("button");
+    words.textContent = `${file.name}: ${error.message}`;
+    close.type = "button";
+    close.className = "quiet";
+    close.textContent = "OK";
+    close.addEventListener("click", () => row.remove());
+    row.className = "refused";
+    row.setAttribute("role", "alert");
+    row.replaceChildren(words, close);
+  }
+
+  #listenForDrops() {
+    let depth = 0;
+    const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
+    const curtain = (shown) => ($("curtain").hidden = !shown);
+    addEventListener("dragenter", (event) => {
+      if (holdsFiles(event)) curtain(++depth > 0);
+    });
+    addEventListener("dragleave", (event) => {
+      if (holdsFiles(event)) curtain(--depth > 0);
+    });
+    addEventListener("dragover", (event) => holdsFiles(event) && event.preventDefault());
+    addEventListener("drop", (event) => {
+      if (!holdsFiles(event)) return;
+      event.preventDefault();
+      depth = 0;
+      curtain(false);
+      this.add([...event.dataTransfer.files]);
+    });
+  }
+}

@@ -1,0 +1,101 @@
+"""Every request gets an id, a line in the log and a place in the counts: one pure ASGI layer around all others."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from spool.logs import REQUEST
+
+log = logging.getLogger(__name__)
+
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
+_QUIET = ("GET", "HEAD", "OPTIONS")
+BOUNDS = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0)
+
+
+class Counts:
+    """This process's HTTP numbers. With several processes, each has its own, as Prometheus expects."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "protoscale_http_requests",
+            "Requests answered.",
+            ("method", "call", "code"),
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "protoscale_http_request_seconds",
+            "Time to the end of the answer; streams are not counted.",
+            ("call",),
+            buckets=BOUNDS,
+            registry=self.registry,
+        )
+
+
+class Traffic:
+    """Counts and logs, and gives every answer an X-Request-ID: the client's own, where it is a plain one."""
+
+    def __init__(self, app: ASGIApp, counts: Counts) -> None:
+        self.app = app
+        self._counts = counts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        token = REQUEST.set(request_id)
+        began = time.perf_counter()
+        told = {"code": 0, "stream": False}
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                told["code"] = message["status"]
+                told["stream"] = headers.get("content-type", "").startswith("text/event-stream")
+            await send(message)
+
+        try:
+            await self.app(scope, receive, tell)
+        finally:
+            self._count(scope, told, time.perf_counter() - began)
+            REQUEST.reset(token)
+
+    def _count(self, scope: Scope, told: dict[str, Any], seconds: float) -> None:
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        call = _call(scope)
+        self._counts.requests.labels(method, call, told["code"] or "none").inc()
+        if not told["stream"]:
+            self._counts.seconds.labels(call).observe(seconds)
+        # Clients poll: what only reads, and succeeds, is worth a line only to who looks for it.
+        level = logging.DEBUG if method in _QUIET and told["code"] < 400 else logging.INFO
+        if log.isEnabledFor(level):
+            facts = {
+                "method": method,
+                "path": scope["path"],
+                "status": told["code"],
+                "seconds": round(seconds, 4),
+            }
+            log.log(level, "%s %s %s", method, scope["path"], told["code"] or "(gone)", extra=facts)
+
+
+def _request_id(scope: Scope) -> str:
+    given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
+    return given if _ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _call(scope: Scope) -> str:
+    """The route's function: few names, whatever paths people try."""
+    endpoint = scope.get("endpoint")
+    return f"{endpoint.__module__.rpartition('.')[2]}.{endpoint.__name__}" if endpoint else "none"

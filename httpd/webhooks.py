@@ -1,0 +1,108 @@
+"""Keeping what `spool.callbacks` promises: one thread in one of the HTTP processes tells jobs' ends to their URLs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from httpd.config import HttpConfig
+from httpd.delivery import NotDelivered, deliver
+from httpd.scan import Scan
+from spool import callbacks
+from spool.callbacks import Promise
+from spool.errors import NoSuchJob, SpoolError
+from spool.ids import new_id
+from spool.spool import Spool
+from spool.view import COMPLETED, GIVEN_UP, look
+
+log = logging.getLogger(__name__)
+
+ROUND = 1.0
+"""Seconds between two looks at what is owed; nothing is read but the folder's time while nothing is."""
+TURN = 30.0
+"""Seconds after which a process asks again whether it is the one to deliver."""
+
+
+class Postman(threading.Thread):
+    """Delivers until stopped. Only started where webhooks are on, so an idle server has no such thread."""
+
+    def __init__(self, spool: Spool, config: HttpConfig) -> None:
+        super().__init__(name="postman", daemon=True)
+        self._spool = spool
+        self._config = config
+        self._over = threading.Event()
+        self._scan = Scan(spool)
+        self._newest = new_id()
+
+    def stop(self) -> None:
+        """End after the delivery that is under way; its promise is on the disk whatever becomes of it."""
+        self._over.set()
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            with callbacks.postman(self._spool.root) as mine:
+                while mine and not self._over.is_set():
+                    self.round()
+                    self._over.wait(ROUND)
+            self._over.wait(TURN)
+
+    def round(self) -> None:
+        """Look once at every promise, and keep those that are due."""
+        if self._config.callback_url:
+            self.adopt()
+        now = time.time()
+        for promise in callbacks.owed(self._spool.root):
+            if promise.due <= now and not self._over.is_set():
+                self.keep(promise)
+
+    def adopt(self) -> None:
+        """Promise the configured webhook to new jobs that did not come by HTTP, where it is promised with the job."""
+        for job_id in sorted(self._scan.changed()):
+            if job_id <= self._newest:
+                continue
+            try:
+                request = self._spool.find(job_id).job.request
+            except SpoolError:
+                continue  # gone, or damaged
+            if request.source != "http":
+                self._newest = job_id
+                Promise(job_id, self._config.callback_url).write(self._spool.root)
+
+    def keep(self, promise: Promise) -> None:
+        """Deliver a job's state if it is one that was promised and not told; write down what became of it."""
+        root = self._spool.root
+        try:
+            told = look(self._spool, promise.job_id)
+        except NoSuchJob:
+            # A promise is written before its job is; one whose job never came is of a crash, or of a deleted job.
+            if time.time() - (root / callbacks.CALLBACKS / f"{promise.job_id}.json").stat().st_mtime > 60:
+                promise.drop(root)
+            return
+        except (SpoolError, OSError) as error:
+            log.warning("webhook of job %s: %s", promise.job_id, error)
+            return
+        state = f"{told['stage']}-{told['status']}"
+        if told["status"] not in (COMPLETED, GIVEN_UP) or state == promise.told:
+            return
+        try:
+            deliver(promise.url, told, state, self._config)
+        except NotDelivered as error:
+            self._postpone(promise, str(error))
+            return
+        log.info("webhook of job %s: %s delivered", promise.job_id, told["status"])
+        if told["stage"] == "views":
+            promise.delivered(state).write(root)  # the model may still be asked for
+        else:
+            promise.drop(root)
+
+    def _postpone(self, promise: Promise, reason: str) -> None:
+        later = promise.postponed()
+        if later:
+            log.warning("webhook of job %s: %s; trying again", promise.job_id, reason)
+            later.write(self._spool.root)
+        else:
+            log.error(
+                "webhook of job %s: %s; given up after %d tries", promise.job_id, reason, promise.tries + 1
+            )
+            promise.drop(self._spool.root)

@@ -1,0 +1,366 @@
+"""Whole lives of jobs, made by the real code: what a person, a worker and the supervisor do, in one process.
+
+Every verb of `Life` does the real thing and then says what was promised by it (see tests.crash.ledger).
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import daemon.worker as worker_module
+from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
+from daemon.errors import BadJob, EngineError
+from daemon.inbox import Inbox
+from spool import durable, status
+from spool.errors import NoSuchJob, SpoolError
+from spool.job import Job, Request
+from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING
+from spool.spool import Spool
+from tests.crash import quick_work
+from tests.crash.ledger import Event, is_bad, picture_of
+from tests.crash.recovery import ALL, SETTLE, Recovery
+
+Tell = Callable[[Event], None]
+TEXTURE = Post("texture-cpu", "cpu", TEXTURE_STAGES)
+GEOMETRY = Post("geometry-cpu", "cpu", GEOMETRY_STAGES)
+
+
+class Killed(BaseException):
+    """Stands for the death of a worker in the middle of a stage."""
+
+
+class ToldSpool(Spool):
+    """A spool that says what it promised its callers."""
+
+    def __init__(self, root: Path, tell: Tell) -> None:
+        super().__init__(root)
+        self._tell = tell
+
+    def begin(self, job: Job, stage: str) -> dict[str, int]:
+        attempts = super().begin(job, stage)
+        self._tell(("begun", job.request.name, stage, str(attempts[stage])))
+        return attempts
+
+    def advance(self, job: Job) -> str:
+        folder = super().advance(job)
+        if folder in (DONE, HELD):
+            self._tell(("rests", job.request.name, folder))
+        return folder
+
+    def fail(self, job: Path, reason: str) -> None:
+        name = Job.read(job).request.name
+        super().fail(job, reason)
+        self._tell(("rests", name, FAILED))
+
+
+class Life:
+    """The verbs. `tell` keeps the promises; `recovery` lends its supervisor and its worker."""
+
+    def __init__(self, root: Path, tell: Tell, recovery: Recovery) -> None:
+        self.root = root
+        self.tell = tell
+        self.ids: dict[str, str] = {}
+        self._recovery = recovery
+        self._dropped: list[str] = []
+
+    def open(self) -> None:
+        """The first start on an empty disk."""
+        Spool.open(self.root)
+        self.spool = ToldSpool(self.root, self.tell)
+        self.inbox = Inbox(self.spool, SETTLE)
+
+    # --- people ----------------------------------------------------------------------------------------
+
+    def submit(self, name: str, folder: str = INBOX, views: bool = True, model: bool = True) -> None:
+        """As the command line does it."""
+        request = Request.new(source="cli", name=name, suffix=".png", views=views, model=model)
+        self._send(name, folder, request, "input.png")
+
+    def upload(self, name: str) -> None:
+        """As the HTTP server does it: the file under another name first, the wishes known last."""
+        request = Request.new(source="http", name=name, suffix=".png", views=False, model=False)
+        self._send(name, HELD, request, "input.part")
+
+    def _send(self, name: str, folder: str, request: Request, first: str) -> None:
+        self.ids[name] = request.id
+        self.tell(("submitting", name, folder))
+        draft = self.spool.draft(request)
+        content = picture_of(name)
+        with (draft.path / first).open("wb", buffering=-1) as file:
+            file.write(content[:20])
+            file.flush()
+            file.write(content[20:])
+        if first != request.input:
+            (draft.path / first).rename(draft.input)
+        draft.publish(folder)
+        self.tell(("acked", name))
+
+    def drop(self, name: str, *, synced: bool = True) -> None:
+        """A person copies a file into the inbox; `synced` as a careful program would."""
+        self.tell(("dropping", name))
+        self._dropped.append(name)
+        path = self.root / INBOX / name
+        path.write_bytes(picture_of(name))
+        if synced:
+            durable.fsync(path)
+            durable.fsync(path.parent)
+            self.tell(("dropped", name))
+
+    def look(self) -> None:
+        """The supervisor's look through the inbox; bad files are taken once they stood still."""
+        inbox = Inbox(self.spool, 0.0) if any(map(is_bad, self._dropped)) else self.inbox
+        for job in inbox.scan():
+            self.ids[job.request.name] = job.id
+            self.tell(("taken", job.request.name))
+            self.tell(("dropped", job.request.name))
+
+    def release(self, name: str, *, model: bool) -> None:
+        self.tell(("releasing", name))
+        self.spool.release(self.ids[name], model=model)
+        self.tell(("released", name, "model" if model else "views"))
+
+    def cancel(self, name: str) -> None:
+        self.tell(("cancelling", name))
+        found = self.spool.cancel(self.ids[name])
+        self.tell(("cancelled", name, found.folder))
+
+    def retry(self, name: str) -> None:
+        self.tell(("retrying", name))
+        self.spool.retry(self.ids[name])
+        self.tell(("retried", name))
+
+    def remove(self, name: str) -> None:
+        self.tell(("removing", name))
+        self.spool.remove(self.ids[name])
+        self.tell(("removed", name))
+
+    # --- the service -----------------------------------------------------------------------------------
+
+    def step(self, post: Post = ALL, trouble: Mapping[str, BaseException] | None = None) -> bool:
+        """One turn of the worker of `post`; `trouble` is raised in the middle of its stage."""
+
+        def during(job: Job, stage: str) -> None:
+            error = (trouble or {}).get(stage)
+            if error is None:
+                return
+            if isinstance(error, BadJob):
+                self.tell(("may fail", job.request.name))
+            raise error
+
+        def refund(job: Path, stage: str) -> None:
+            self.tell(("refunding", Job.read(job).request.name, stage))
+            status.refund_attempt(job, stage)
+
+        worker = self._recovery.worker
+        worker.spool, worker.post = self.spool, post
+        self.spool.enlist(post.name)
+        quick_work.during = during
+        worker_module.refund_attempt = refund  # type: ignore[attr-defined]
+        try:
+            with quick_work.installed():
+                return worker.step()
+        except Killed:
+            return True
+        finally:
+            quick_work.during = lambda job, stage: None
+            worker_module.refund_attempt = status.refund_attempt  # type: ignore[attr-defined]
+
+    def attempt(self, work: Callable[[], None]) -> None:
+        """Anything else that a client does."""
+        work()
+
+    def work_off(self, *posts: Post) -> None:
+        """Let the workers take turns until none has anything to do."""
+        posts = posts or (ALL,)
+        while sum(self.step(post) for post in posts):
+            pass
+
+    def tend(self) -> None:
+        """The rest of a turn of the supervisor: what is old, and the board."""
+        supervisor = self._recovery.supervisor
+        supervisor.spool = self.spool
+        supervisor._swept = float("-inf")
+        for part in (supervisor.sweep, supervisor.tell):
+            supervisor._despite_the_disk(part)
+
+    def recover(self) -> None:
+        """The supervisor, started again (or after a worker's death): the real recovery."""
+        supervisor = self._recovery.supervisor
+        supervisor.spool = self.spool
+        supervisor.recover()
+
+
+def life_of_a_submit(life: Life) -> None:
+    """Invariants 1, 2, 3, 5: a photo from the command line to its model, on a disk that was empty."""
+    life.open()
+    life.submit("a.png")
+    life.work_off()
+
+
+def life_in_two_steps(life: Life) -> None:
+    """Invariants 1, 4: an upload that is held, asked for its views, then for its model."""
+    life.open()
+    life.upload("a.png")
+    life.release("a.png", model=False)
+    life.work_off()
+    life.release("a.png", model=True)
+    life.work_off()
+
+
+def life_of_a_drop(life: Life) -> None:
+    """Invariant 8: dropped files, good and bad, fsynced and not, become jobs."""
+    life.open()
+    life.drop("a.png")
+    life.look()
+    life.drop("bad.txt")
+    life.drop("b.png", synced=False)
+    life.look()
+    life.work_off()
+
+
+def life_of_a_cancel(life: Life) -> None:
+    """Invariants 2, 9: cancelled while held, waiting and running; queued again; finished."""
+    life.open()
+    life.upload("held.png")
+    life.submit("waiting.png")
+    life.submit("running.png")
+    life.cancel("held.png")
+    life.cancel("waiting.png")
+    life.step(trouble={"cutout": Killed()})
+    life.cancel("running.png")
+    life.recover()
+    for name in ("held.png", "waiting.png", "running.png"):
+        life.retry(name)
+    life.work_off()
+
+
+def life_of_trouble(life: Life) -> None:
+    """Invariants 5, 6, 9: an engine that fails, a full disk, a bad job, a retry."""
+    life.open()
+    life.submit("a.png")
+    life.submit("b.png")
+    life.step()
+    for _ in range(3):
+        life.step(trouble={"geometry": EngineError("out of memory"), "cutout": EngineError("no")})
+    life.step(trouble={"cutout": OSError(errno.ENOSPC, "full"), "geometry": OSError(errno.EIO, "broken")})
+    life.step(trouble={"cutout": BadJob("no picture"), "geometry": BadJob("no surface")})
+    life.step(trouble={"cutout": BadJob("no picture"), "geometry": BadJob("no surface")})
+    for name in ("a.png", "b.png"):
+        if life.spool.find(life.ids[name]).folder == FAILED:
+            life.retry(name)
+    life.work_off()
+
+
+def life_of_a_poison(life: Life) -> None:
+    """Invariants 4, 5: a job that kills its worker each time, recovered until it is given up, then queued again."""
+    life.open()
+    life.submit("a.png")
+    life.step()
+    for _ in range(3):
+        life.step(trouble={"geometry": Killed()})
+        life.recover()
+    life.retry("a.png")
+    life.work_off()
+
+
+def life_of_two_workers(life: Life) -> None:
+    """Invariants 2, 4: jobs that move between two workers while others arrive."""
+    life.open()
+    life.submit("a.png")
+    life.submit("b.png")
+    life.step(TEXTURE)
+    life.step(GEOMETRY)
+    life.tend()
+    life.drop("c.png")
+    life.step(TEXTURE)
+    life.look()
+    life.step(GEOMETRY, {"geometry": Killed()})
+    life.submit("d.png", model=False)
+    life.recover()
+    life.work_off(TEXTURE, GEOMETRY)
+
+
+def life_of_deletions(life: Life) -> None:
+    """Invariants 2, 10: what rests is deleted, and stays deleted."""
+    life.open()
+    life.submit("a.png")
+    life.upload("b.png")
+    life.drop("bad.txt")
+    life.look()
+    life.work_off()
+    for name in ("a.png", "bad.txt", "b.png"):
+        life.remove(name)
+    life.tend()
+    life.submit("c.png")
+
+
+def random_life(life: Life, seed: int, verbs: int = 14) -> None:
+    """Any verb in any order, as far as the service accepts it."""
+    chance = random.Random(seed)
+    life.open()
+    names = iter(f"{number}.png" for number in range(100))
+    troubles: tuple[BaseException, ...] = (
+        Killed(),
+        EngineError("hiccup"),
+        BadJob("bad"),
+        OSError(errno.ENOSPC, "full"),
+    )
+    for _ in range(verbs):
+        verb = chance.choice(("submit", "upload", "drop", "ask", "ask", "step", "step", "step", "recover"))
+        if verb == "submit":
+            life.submit(next(names), model=chance.random() < 0.7)
+        elif verb == "upload":
+            life.upload(next(names))
+        elif verb == "drop":
+            life.drop(next(names) if chance.random() < 0.7 else f"bad-{next(names)}")
+            life.look()
+        elif verb == "step":
+            error = chance.choice(troubles) if chance.random() < 0.4 else None
+            trouble = dict.fromkeys(("cutout", "geometry", "texture"), error) if error else {}
+            life.step(chance.choice((ALL, TEXTURE, GEOMETRY)), {k: v for k, v in trouble.items() if v})
+        elif verb == "recover":
+            life.recover()
+        elif life.ids:
+            _ask(life, chance)
+    life.recover()
+    life.work_off()
+
+
+def _ask(life: Life, chance: random.Random) -> None:
+    name = chance.choice(sorted(life.ids))
+    try:
+        found = life.spool.find(life.ids[name])
+    except NoSuchJob:
+        return
+    wishes: dict[str, tuple[str, ...]] = {
+        HELD: ("views", "model", "model", "cancel", "remove"),
+        FAILED: ("retry", "retry", "remove"),
+        DONE: ("remove",),
+        RUNNING: ("cancel",),
+    }
+    wish = chance.choice(wishes.get(found.folder, ("cancel", "model")))
+    request = found.job.request
+    if wish in ("views", "model") and (getattr(request, wish) or (request.views and found.folder != HELD)):
+        return  # asking again: it changes nothing, or is refused
+    try:
+        if wish in ("views", "model"):
+            life.release(name, model=wish == "model")
+        else:
+            getattr(life, wish)(name)
+    except SpoolError as error:
+        raise AssertionError(f"{wish} of {name} in {found.folder}: {error}") from error
+
+
+LIVES: tuple[Callable[[Life], None], ...] = (
+    life_of_a_submit,
+    life_in_two_steps,
+    life_of_a_drop,
+    life_of_a_cancel,
+    life_of_trouble,
+    life_of_a_poison,
+    life_of_two_workers,
+    life_of_deletions,
+)

@@ -1,0 +1,235 @@
+"""Webhooks: signed, tried again across restarts, only to where they may go, and off unless turned on."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from httpd.config import HttpConfig
+from httpd.delivery import NotDelivered, deliver, signed
+from httpd.webhooks import Postman
+from spool import callbacks, layout
+from spool.callbacks import PAUSES, Promise
+from spool.settings import WrongSetting, read
+from spool.spool import Spool
+from tests.http.live import send, server
+from tests.service import free_port
+from tests.support import picture, submit, until
+from tests.test_httpd import ALL, client_of, make, upload
+
+SECRET = "a secret of sixteen"
+ON = {
+    "PROTOSCALE_CALLBACK_HOSTS": "127.0.0.1,localhost,hooks.example,*.lab.example",
+    "PROTOSCALE_CALLBACK_SECRET": SECRET,
+    "PROTOSCALE_CALLBACK_PRIVATE": "true",
+}
+
+
+class Receiver(ThreadingHTTPServer):
+    """Somebody's server; it answers with the codes it was given, then 204."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.codes: list[int] = []
+        self.url = f"http://127.0.0.1:{self.server_port}/hook?x=1"
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
+        self.send_response(self.server.codes.pop(0) if self.server.codes else 204)
+        self.send_header("location", "http://127.0.0.1:1/elsewhere")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as made:
+        thread = threading.Thread(target=made.serve_forever, args=(0.05,))
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    spool = Spool.open(tmp_path / "spool")
+    spool.enlist("w")
+    return spool
+
+
+def postman(spool: Spool, **environ: str) -> Postman:
+    return Postman(spool, read(HttpConfig, {"PROTOSCALE_SPOOL": str(spool.root), **ON, **environ}))
+
+
+def test_a_job_s_end_is_told_and_signed(spool: Spool, receiver: Receiver) -> None:
+    client = client_of(spool.root, **ON)
+    job = upload(client, start="true", callback_url=receiver.url).json()["job_id"]
+    man = postman(spool)
+    man.round()
+    assert receiver.got == []  # nothing has ended yet
+    make(spool, *ALL)
+    man.round()
+    man.round()
+    ((headers, body),) = receiver.got
+    told = json.loads(body)
+    assert (told["type"], told["data"]["job_id"]) == ("job.completed", job)
+    signature = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.new(SECRET.encode(), signature, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+    assert abs(time.time() - int(headers["webhook-timestamp"])) < 300
+    assert callbacks.owed(spool.root) == []
+
+
+def test_views_and_model_are_told_each_and_a_retry_again(spool: Spool, receiver: Receiver) -> None:
+    client, man = client_of(spool.root, **ON), postman(spool)
+    job = upload(client, callback_url=receiver.url).json()["job_id"]
+    client.post(f"/api/jobs/{job}/generate-multiangle")
+    make(spool, layout.CUTOUT_PNG, layout.GEOMETRY_GLB, *layout.VIEWS)
+    man.round()
+    man.round()
+    client.post(f"/api/jobs/{job}/generate-3d")
+    client.post(f"/api/jobs/{job}/cancel")
+    man.round()
+    client.post(f"/api/jobs/{job}/retry")
+    make(spool)
+    make(spool, layout.ANALYSIS, layout.MODEL_GLB, folder="texture")
+    man.round()
+    told = [json.loads(body) for _, body in receiver.got]
+    assert [(one["type"], one["data"]["stage"] == "done") for one in told] == [
+        ("job.completed", False),
+        ("job.failed", False),
+        ("job.completed", True),
+    ]
+    assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 3
+
+
+@pytest.mark.service
+def test_a_failed_delivery_is_tried_again_by_another_process(tmp_path: Path, receiver: Receiver) -> None:
+    spool, port = Spool.open(tmp_path / "spool"), free_port()
+    spool.enlist("w")
+    receiver.codes = [500]
+    with server(spool.root, port, environ=ON):
+        send(port, picture(), start="true", callback_url=receiver.url)
+        make(spool, *ALL)
+        until(lambda: [one for one in callbacks.owed(spool.root) if one.tries == 1], 60)
+    (promise,) = callbacks.owed(spool.root)
+    assert 0 < promise.due - time.time() <= PAUSES[0]
+    Promise(promise.job_id, promise.url, tries=1, due=0.0).write(spool.root)  # the pause is over
+    with server(spool.root, port, environ=ON):
+        until(lambda: not callbacks.owed(spool.root), 60)
+    first, second = (headers["webhook-id"] for headers, _ in receiver.got)
+    assert first == second
+
+
+def test_pauses_grow_and_end(spool: Spool) -> None:
+    promise = Promise("0190b5a0-0000-7000-8000-000000000000", "http://x/")
+    pauses = []
+    while later := promise.postponed(now=0.0):
+        promise = later
+        pauses.append(promise.due)
+    assert pauses == list(PAUSES) == sorted(PAUSES)
+
+
+def test_it_is_given_up_at_last(spool: Spool, receiver: Receiver) -> None:
+    receiver.codes = [302]  # redirects are not followed: where they lead was not looked at
+    job = submit(spool)
+    make(spool, *ALL)
+    Promise(job.id, receiver.url, tries=len(PAUSES)).write(spool.root)
+    postman(spool).round()
+    assert len(receiver.got) == 1 and callbacks.owed(spool.root) == []
+
+
+def test_one_process_delivers(spool: Spool) -> None:
+    with callbacks.postman(spool.root) as first, callbacks.postman(spool.root) as second:
+        assert (first, second) == (True, False)
+    with callbacks.postman(spool.root) as third:
+        assert third
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://evil.example/",
+        "http://127.0.0.1.evil.example/",
+        "http://user@hooks.example/",
+        "ftp://hooks.example/",
+        "file:///etc/passwd",
+        "http://[",
+        "http://hooks.example:x/",
+        "lab.example",
+    ],
+)
+def test_addresses_outside_the_list_are_refused(spool: Spool, url: str) -> None:
+    answer = upload(client_of(spool.root, **ON), callback_url=url)
+    assert (answer.status_code, "callback_url" in answer.json()["detail"]) == (422, True)
+    assert callbacks.owed(spool.root) == []
+
+
+def test_private_addresses_are_refused_unless_allowed(spool: Spool, receiver: Receiver) -> None:
+    told = {"job_id": "x", "status": "completed"}
+    for url in (receiver.url, receiver.url.replace("127.0.0.1", "localhost")):
+        config = read(HttpConfig, {"PROTOSCALE_SPOOL": "/x", **ON, "PROTOSCALE_CALLBACK_PRIVATE": "false"})
+        with pytest.raises(NotDelivered, match="PROTOSCALE_CALLBACK_PRIVATE"):
+            deliver(url, told, "done", config)
+    assert receiver.got == []
+
+
+def test_webhooks_are_off_unless_turned_on(spool: Spool) -> None:
+    answer = upload(client_of(spool.root), callback_url="http://127.0.0.1/")
+    assert (answer.status_code, "PROTOSCALE_CALLBACK_HOSTS" in answer.json()["detail"]) == (422, True)
+    with pytest.raises(WrongSetting, match="SECRET"):
+        client_of(spool.root, PROTOSCALE_CALLBACK_HOSTS="hooks.example")
+    with pytest.raises(WrongSetting, match="HOSTS"):
+        client_of(spool.root, PROTOSCALE_CALLBACK_URL="http://hooks.example")
+
+
+def test_a_configured_webhook_hears_of_every_job(spool: Spool, receiver: Receiver) -> None:
+    environ = {**ON, "PROTOSCALE_CALLBACK_URL": receiver.url}
+    man = postman(spool, PROTOSCALE_CALLBACK_URL=receiver.url)
+    man.round()
+    jobs = {submit(spool).id, upload(client_of(spool.root, **environ), start="true").json()["job_id"]}
+    man.round()
+    for _ in jobs:
+        make(spool, *ALL)
+    man.round()
+    man.round()
+    assert {json.loads(body)["data"]["job_id"] for _, body in receiver.got} == jobs
+    assert len(receiver.got) == 2
+
+
+def test_a_deleted_job_is_owed_nothing(spool: Spool) -> None:
+    promise = Promise(submit(spool, "held").id, "http://127.0.0.1/")
+    promise.write(spool.root)
+    spool.remove(promise.job_id)
+    man = postman(spool)
+    man.round()
+    assert callbacks.owed(spool.root) == [promise]  # as young as this, its job may be about to appear
+    path = spool.root / callbacks.CALLBACKS / f"{promise.job_id}.json"
+    import os
+
+    os.utime(path, (1, 1))
+    man.round()
+    assert callbacks.owed(spool.root) == []
+
+
+def test_the_signature_does_not_change_with_the_try() -> None:
+    one, other = (signed(SECRET, "job", "done", b"{}", 1) for _ in range(2))
+    assert one == other

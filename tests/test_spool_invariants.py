@@ -1,0 +1,388 @@
+"""The invariants that docs/spool.md numbers, one test each that names it, and more where one is not enough.
+
+What a crash may do to them all is tried by tests/crash; these tests say in a few lines what each one means.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from daemon.inbox import Inbox
+from daemon.retention import sweep_tmp
+from daemon.supervisor import log as supervisor_log
+from spool import durable, filesystem, lock
+from spool.draft import ADOPTION, resume_adoptions
+from spool.errors import NoSuchJob, SpoolUnusable
+from spool.job import Job, Request
+from spool.layout import FOLDERS, PRODUCTS
+from spool.spool import Spool
+from spool.status import Status, read_attempts
+from tests.crash.shim import Call, Shim
+from tests.support import picture, submit, until
+
+DOCS = Path(__file__).parents[1] / "docs" / "spool.md"
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    made = Spool.open(tmp_path / "spool")
+    made.enlist("w")
+    return made
+
+
+class Listener:
+    """A watcher that keeps what was called, and fails the fsyncs of one path."""
+
+    def __init__(self, failing: str = "") -> None:
+        self.calls: list[str] = []
+        self._failing = failing
+
+    def before(self, call: Call) -> None:
+        if call.name in ("fsync", "rename", "write"):
+            self.calls.append(f"{call.name} {Path(call.target or call.path).name}")
+        if self._failing and call.name == "fsync" and Path(call.path).name == self._failing:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), call.path)
+
+    def after(self, call: Call) -> None:
+        pass
+
+
+def test_every_invariant_of_the_documents_has_a_test_that_names_it() -> None:
+    text = DOCS.read_text().partition("## Invariants")[2].partition("\n#")[0]
+    numbers = [int(number) for number in re.findall(r"^(\d+)\. \*\*", text, re.MULTILINE)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    here = Path(__file__).read_text()
+    assert [number for number in numbers if f"def test_invariant_{number}_" not in here] == []
+
+
+def test_invariant_1_a_submit_is_on_the_disk_before_it_is_acknowledged(spool: Spool) -> None:
+    heard = Listener()
+    with Shim(spool.root, heard).installed():
+        job = submit(spool)
+    # The bytes, the names in the draft, the move, and both folders it touches, in this order.
+    assert heard.calls.index("fsync input.png") < heard.calls.index(f"fsync {job.id}")
+    assert heard.calls.index("rename request.json") < heard.calls.index(f"fsync {job.id}")
+    assert heard.calls[-3:] == [f"rename {job.id}", "fsync inbox", "fsync tmp"]
+
+
+@pytest.mark.parametrize("failing", ["input.png", "the request", "inbox", "tmp", "the draft"])
+def test_invariant_1_a_failed_fsync_is_not_tried_again_and_not_acknowledged(
+    spool: Spool, failing: str
+) -> None:
+    request = Request.new(source="cli", name="a.png", suffix=".png")
+    draft = spool.draft(request)
+    draft.input.write_bytes(picture())
+    names = {"the draft": request.id, "the request": durable.aside_of(Path("request.json")).name}
+    heard = Listener(names.get(failing, failing))
+    with Shim(spool.root, heard).installed(), pytest.raises(OSError, match="Input/output"):
+        draft.publish("inbox")
+    assert [call for call in heard.calls if call.startswith("fsync")][-1] == heard.calls[-1]
+    assert sum(call == heard.calls[-1] for call in heard.calls) == 1
+
+
+def test_invariant_2_every_move_is_one_rename_and_leaves_one_place(spool: Spool) -> None:
+    job_id = submit(spool, "held", views=False, model=False).id
+    for move in (
+        lambda: spool.release(job_id, model=True),
+        lambda: spool.claim("inbox", "w"),
+        lambda: spool.recover("w", 3, "it died"),
+        lambda: spool.cancel(job_id),
+        lambda: spool.retry(job_id),
+    ):
+        heard = Listener()
+        with Shim(spool.root, heard).installed():
+            move()
+        assert heard.calls.count(f"rename {job_id}") == 1
+        assert len(list(spool.root.rglob(job_id))) == 1
+
+
+def test_invariant_3_a_reader_of_a_product_sees_all_of_it_or_none(tmp_path: Path) -> None:
+    path = tmp_path / "model.glb"
+    contents = [bytes([number]) * 50_000 for number in range(4)]
+    done = threading.Event()
+    torn: list[int] = []
+
+    def read() -> None:
+        while not done.is_set():
+            if path.exists() and (found := path.read_bytes()) not in contents:
+                torn.append(len(found))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(200):
+        durable.replace(path, contents[number % 4], durable=number % 10 == 0)
+    done.set()
+    reader.join()
+    assert torn == []
+    assert os.listdir(tmp_path) == ["model.glb"]
+
+
+def test_invariant_3_a_product_that_cannot_be_written_leaves_the_old_one_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "model.glb"
+    durable.replace(path, b"old")
+    heard = Listener(durable.aside_of(Path("model.glb")).name)
+    with Shim(tmp_path, heard).installed(), pytest.raises(OSError, match="Input/output"):
+        durable.replace(path, b"new")
+    assert (path.read_bytes(), os.listdir(tmp_path)) == (b"old", ["model.glb"])
+
+
+def test_invariant_4_products_and_request_alone_decide_and_recovering_twice_is_recovering_once(
+    spool: Spool,
+) -> None:
+    for count in range(len(PRODUCTS) + 1):
+        job = submit(spool)
+        for product in PRODUCTS[:count]:
+            (job.path / product).write_bytes(b"product")
+        # What the news say must not matter.
+        Status(stage="texture", progress=99.0).write(job.path)
+        expected = Job.read(job.path).next_folder()
+        assert spool.claim("inbox", "w")
+        assert spool.recover("w", 3, "it died") == [(job.id, expected)]
+        assert spool.recover("w", 3, "it died") == []
+        found = spool.find(job.id)
+        assert found.folder == expected
+        spool.fail(found.job.path, "make room for the next")
+
+
+def test_invariant_5_an_attempt_is_on_the_disk_before_the_work_and_there_are_three(spool: Spool) -> None:
+    submit(spool)
+    for attempt in (1, 2, 3):
+        job = spool.claim("inbox", "w")
+        assert job
+        heard = Listener()
+        with Shim(spool.root, heard).installed():
+            assert spool.begin(job, "cutout") == {"cutout": attempt}
+        assert heard.calls[-2:] == ["rename attempts.json", f"fsync {job.id}"]
+        ((_, folder),) = spool.recover("w", 3, "it was killed by SIGKILL")
+        assert folder == ("failed" if attempt == 3 else "inbox")
+
+
+def test_invariant_6_a_refunded_attempt_does_not_count(spool: Spool) -> None:
+    submit(spool)
+    for _ in range(5):
+        job = spool.claim("inbox", "w")
+        assert job
+        spool.begin(job, "cutout")
+        ((job_id, folder),) = spool.recover("w", 3, "the service stopped", refund=True)
+        assert folder == "inbox"
+        assert read_attempts(spool.root / folder / job_id) == {"cutout": 0}
+
+
+def test_invariant_7_one_supervisor_and_the_kernel_gives_the_lock_back(spool: Spool) -> None:
+    code = (
+        "import sys; from pathlib import Path; from spool import lock; lock.take(Path(sys.argv[1])); input()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(spool.root)], stdin=subprocess.PIPE, cwd=DOCS.parents[1]
+    )
+    with other:
+        try:
+            until(lambda: lock.is_held(spool.root), 60)
+            with pytest.raises(SpoolUnusable, match="another supervisor"):
+                lock.take(spool.root, patience=0.1)
+        finally:
+            other.kill()
+    os.close(lock.take(spool.root, patience=60.0))
+    assert not lock.is_held(spool.root)
+
+
+def test_invariant_8_a_dropped_file_is_taken_once_whatever_is_cut_off(spool: Spool) -> None:
+    """Every call of taking a file in fails once; the next looks finish it, without a new start."""
+    at = 0
+    while True:
+        file = spool.root / "inbox" / f"{at}.png"
+        file.write_bytes(picture())
+        fault = _FailsAt(at)
+        inbox = Inbox(spool, 0.0)
+        with Shim(spool.root, fault).installed():
+            inbox.scan()
+        inbox.scan()
+        jobs = [Job.read(spool.root / "inbox" / job_id) for job_id in spool.waiting("inbox")]
+        assert [job.request.name for job in jobs] == [file.name], f"after call {at}"
+        assert jobs[0].input.read_bytes() == picture()
+        assert not file.exists()
+        assert not list((spool.root / "tmp").glob(f"{ADOPTION}*"))
+        spool.fail(jobs[0].path, "done with it")
+        if not fault.failed:
+            break
+        at += 1
+    assert at > 15
+
+
+def test_invariant_8_the_folder_a_file_came_from_is_fsynced_too(spool: Spool) -> None:
+    """A rename is one transaction on the usual file systems; POSIX promises nothing of the kind."""
+    album = spool.root / "inbox" / "album"
+    album.mkdir()
+    (album / "a.png").write_bytes(picture())
+    heard = Listener()
+    with Shim(spool.root, heard).installed():
+        (job,) = Inbox(spool, 0.0).scan()
+    assert heard.calls[-4:] == [f"rename {job.id}", "fsync inbox", "fsync tmp", "fsync album"]
+
+
+class _FailsAt:
+    def __init__(self, at: int) -> None:
+        self._left = at
+        self.failed = False
+
+    def before(self, call: Call) -> None:
+        self._left -= 1
+        if self._left == -1:
+            self.failed = True
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), call.path)
+
+    def after(self, call: Call) -> None:
+        pass
+
+
+def test_invariant_8_an_old_adoption_is_finished_and_never_swept(spool: Spool) -> None:
+    request = Request.new(source="inbox", name="a.png", suffix=".png")
+    draft = spool.root / "tmp" / f"{ADOPTION}{request.id}"
+    draft.mkdir()
+    durable.replace_json(draft / "request.json", request.as_json())
+    (draft / "input.png").write_bytes(picture())
+    os.utime(draft, (0, 0))
+    sweep_tmp(spool, supervisor_log)
+    assert [job.id for job in resume_adoptions(spool.root)] == [request.id]
+
+
+@pytest.mark.parametrize("request_json", [None, b"", b'{"id": 3}'])
+def test_invariant_8_the_picture_of_a_damaged_adoption_goes_back_to_the_inbox(
+    spool: Spool, request_json: bytes | None
+) -> None:
+    draft = spool.root / "tmp" / f"{ADOPTION}x"
+    draft.mkdir()
+    (draft / "input.png").write_bytes(picture())
+    if request_json is not None:
+        (draft / "request.json").write_bytes(request_json)
+    assert resume_adoptions(spool.root) == []
+    assert os.listdir(spool.root / "tmp") == []
+    (job,) = Inbox(spool, 0.0).scan()
+    assert job.input.read_bytes() == picture()
+
+
+def test_invariant_9_the_reason_is_on_the_disk_before_the_job_is_in_failed(spool: Spool) -> None:
+    job = submit(spool)
+    heard = Listener()
+    with Shim(spool.root, heard).installed():
+        spool.fail(job.path, "the picture is empty")
+    assert heard.calls.index("rename status.json") < heard.calls.index(f"rename {job.id}")
+    assert f"fsync {durable.aside_of(Path('status.json')).name}" in heard.calls
+    assert spool.find(job.id).status.error == "the picture is empty"
+
+
+def test_invariant_10_a_job_is_found_while_it_moves(spool: Spool) -> None:
+    """A reader asks without pause while jobs go through every folder, one after the other."""
+    jobs = [submit(spool, "held", views=False, model=False).id for _ in range(60)]
+    moving = [jobs[0]]
+    done = threading.Event()
+    asked: set[str] = set()
+    missed: list[str] = []
+
+    def ask() -> None:
+        while not done.is_set():
+            try:
+                asked.add(spool.find(moving[0]).folder)
+            except NoSuchJob:
+                missed.append(moving[0])
+
+    reader = threading.Thread(target=ask)
+    reader.start()
+    for moving[0] in jobs:
+        spool.release(moving[0], model=True)
+        for folder, product in (
+            ("inbox", "cutout.png"),
+            ("geometry", "geometry.glb"),
+            ("texture", "model.glb"),
+        ):
+            job = spool.claim(folder, "w")
+            assert job
+            (job.path / product).write_bytes(b"product")
+            spool.advance(job)
+    done.set()
+    reader.join()
+    assert asked
+    assert missed == []
+
+
+# --- where a spool may lie -----------------------------------------------------------------------------
+
+
+def test_a_spool_across_file_systems_is_refused(tmp_path: Path) -> None:
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("/dev/shm is no other file system than the tests' folder")
+    elsewhere = memory / f"protoscale-test-{os.getpid()}"
+    elsewhere.mkdir()
+    try:
+        (tmp_path / "spool").mkdir()
+        (tmp_path / "spool" / "done").symlink_to(elsewhere)
+        with pytest.raises(SpoolUnusable, match="put the whole spool on one file system"):
+            Spool.open(tmp_path / "spool")
+    finally:
+        elsewhere.rmdir()
+
+
+def test_a_spool_across_mounts_of_one_file_system_is_refused(tmp_path: Path) -> None:
+    """Device numbers are equal there, and a rename fails all the same."""
+    Spool.open(tmp_path / "spool")
+    script = (
+        f"mount --bind {tmp_path}/spool/done {tmp_path}/spool/done && exec {sys.executable} -c "
+        "'import sys; from pathlib import Path; from spool.spool import Spool; Spool.open(Path(sys.argv[1]))' "
+        f"{tmp_path}/spool"
+    )
+    trial = ["unshare", "--mount", "--map-root-user", "--user", "true"]
+    if sys.platform != "linux" or subprocess.run(trial, capture_output=True, check=False).returncode:
+        pytest.skip("mounting takes user namespaces")
+    command = [*trial[:-1], "sh", "-c", script]
+    found = subprocess.run(command, cwd=DOCS.parents[1], capture_output=True, text=True, check=False)
+    assert "different file systems or mounts" in found.stderr
+
+
+def test_looking_whether_renames_work_leaves_nothing_behind(spool: Spool) -> None:
+    before = sorted(spool.root.rglob("*"))
+    Spool.open(spool.root)
+    assert sorted(spool.root.rglob("*")) == before
+    assert {path.name for path in spool.root.iterdir()} == set(FOLDERS)
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "vfat", "fuse.sshfs", "fuseblk", "tmpfs", "overlay"])
+def test_file_systems_to_warn_of(kind: str) -> None:
+    assert filesystem.concern(kind)
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs"])
+def test_file_systems_to_trust(kind: str) -> None:
+    assert not filesystem.concern(kind)
+
+
+def test_two_threads_that_replace_one_file_leave_one_whole_content(tmp_path: Path) -> None:
+    target = tmp_path / "request.json"
+    contents = [bytes([65 + at]) * (1 + 40_000 * at) for at in range(3)]
+    go = threading.Barrier(len(contents))
+
+    def write(content: bytes) -> None:
+        for _ in range(20):
+            go.wait(30)
+            durable.replace(target, content, durable=False)
+
+    threads = [threading.Thread(target=write, args=(content,)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for _ in range(200):
+        if target.exists():
+            assert target.read_bytes() in contents
+    for thread in threads:
+        thread.join()
+    assert target.read_bytes() in contents
+    assert [path.name for path in tmp_path.iterdir()] == ["request.json"]
