@@ -129,7 +129,7 @@ class Config(SpoolSettings):
     hunyuan_limits: tuple[tuple[str, int], ...] = setting(
         "PROTOSCALE_HUNYUAN_LIMITS",
         lambda _: "",
-        f"name=number with commas; names: {', '.join(LOWEST)}",
+        f"name=number with commas; names: {', '.join(LOWEST)}; resolution in multiples of 64",
         limits,
         "Upper limits on the presets of `hunyuan`, for small cards: `octree=256,resolution=512,texture=2048`.",
     )

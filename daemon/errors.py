@@ -13,6 +13,10 @@ class EngineError(DaemonError):
     """This attempt failed where another may work: the job goes back and the attempt counts."""
 
 
+class OutOfMemory(EngineError):
+    """A model or its step did not fit on the device, also not alone; with lower settings it may."""
+
+
 class EngineUnavailable(DaemonError):
     """The engine cannot load here at all: the service stops with this text instead of failing every job."""
 

@@ -13,7 +13,7 @@ KEY = "protoscale"
 
 def order_of(request: Request) -> Order:
     """What a job asks of the engine."""
-    return Order(quality=request.quality, seed=request.seed)
+    return Order(quality=request.quality, seed=request.seed, allow_lower=request.allow_lower)
 
 
 def made_with(engine: Engine, request: Request, cutout: Mapping[str, JSON]) -> dict[str, JSON]:

@@ -72,7 +72,9 @@ def geometry(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) ->
     progress(0.0, "making the shape")
     image, record = _read_cutout(job)
     made = engine.geometry(image, order_of(job.request), progress)
-    return _later(job, Rest("geometry", made, made_with(engine, job.request, _facts(record))), report)
+    notes = _noted(made, report)
+    extras = {**made_with(engine, job.request, _facts(record)), **({"notes": notes} if notes else {})}
+    return _later(job, Rest("geometry", made, extras), report)
 
 
 def texture(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> Rest | None:
@@ -83,7 +85,9 @@ def texture(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> 
     mesh = glb.read_glb(job.path / layout.GEOMETRY_GLB)
     made = engine.texture(mesh, image, order_of(job.request), progress)
     extras = made_with(engine, job.request, _facts(record))
-    return _later(job, Rest("texture", made, extras, record["notes"]), report)
+    shaped = glb.read_extras(job.path / layout.GEOMETRY_GLB)
+    notes: JSON = [*_list(record["notes"]), *_list(shaped.get("notes")), *_noted(made, report)]
+    return _later(job, Rest("texture", made, extras, notes), report)
 
 
 def finish(job: Job, rest: Rest, report: Reporter) -> None:
@@ -124,6 +128,17 @@ def _later(job: Job, rest: Rest, report: Reporter) -> Rest | None:
         return rest
     finish(job, rest, report)
     return None
+
+
+def _noted(made: Trimesh | Unfinished, report: Reporter) -> list[JSON]:
+    """What an engine has to say about a step, told in the status too."""
+    notes = made.notes if isinstance(made, Unfinished) else ()
+    report.note(*notes)
+    return list(notes)
+
+
+def _list(value: JSON) -> list[JSON]:
+    return value if isinstance(value, list) else []
 
 
 def _from(start: float, progress: Progress) -> Progress:

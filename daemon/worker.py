@@ -99,7 +99,7 @@ class Worker:
             if not self.step():
                 self.rest()
             elif self.outgrown():
-                log.info("this worker did its share (PROTOSCALE_MAX_WORKER_...): a fresh one takes over")
+                log.info("this worker outgrew PROTOSCALE_MAX_WORKER_JOBS or _MEMORY: a fresh one takes over")
                 break
         self.wind_up()
 

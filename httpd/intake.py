@@ -146,6 +146,8 @@ def wishes_of(values: dict[str, str], config: HttpConfig) -> dict[str, Any]:
     if values.get("callback_url"):
         check_url(values["callback_url"], config)
         wishes["callback_url"] = values["callback_url"]
+    if _flag(values, "allow_lower", False):
+        wishes["allow_lower"] = True
     if values.get("seed"):
         try:
             wishes["seed"] = int(values["seed"])

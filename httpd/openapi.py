@@ -137,6 +137,11 @@ SCHEMAS: Spec = {
             quality_preset={**QUALITY, "description": "older name of quality"},
             enable_pbr={"enum": ["true"], "description": "of older clients; false is refused"},
             seed={"type": "integer", "minimum": 0, "maximum": MAX_SEED, "description": "default: 0"},
+            allow_lower={
+                **FLAG,
+                "description": "make the model with lower settings where the GPU's memory is too small for "
+                "the quality's, and tell so in notes; default: false",
+            },
             start={**FLAG, "description": "make views and model at once; default: false"},
             callback_url={
                 "type": "string",

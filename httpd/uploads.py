@@ -30,6 +30,7 @@ FIELDS = (
     "quality_preset",
     "enable_pbr",
     "seed",
+    "allow_lower",
     "start",
     "callback_url",
 )

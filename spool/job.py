@@ -35,6 +35,7 @@ class Request:
     version: int = FORMAT
     client: str = ""
     callback_url: str = ""
+    allow_lower: bool = False
 
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():
@@ -108,7 +109,7 @@ _KINDS: dict[str, type] = {
 
 
 # Fields that came later; a request.json from before them is as good as any.
-_REQUIRED = set(_KINDS) - {"client", "callback_url"}
+_REQUIRED = set(_KINDS) - {"client", "callback_url", "allow_lower"}
 
 
 def _printable(name: str) -> str:

@@ -100,9 +100,12 @@ def test_submit_without_waiting_prints_ids(
 ) -> None:
     assert main(["submit", "--no-wait", str(photo), str(photo)]) == exits.OK
     assert capsys.readouterr().out.split() == spool.waiting("inbox")
-    assert main(["submit", "--no-wait", "--json", "--keep-background", str(photo)]) == exits.OK
+    assert (
+        main(["submit", "--no-wait", "--json", "--keep-background", "--allow-lower", str(photo)]) == exits.OK
+    )
     (told,) = json.loads(capsys.readouterr().out)
-    assert not spool.find(told["job_id"]).job.request.remove_bg
+    request = spool.find(told["job_id"]).job.request
+    assert request.allow_lower and not request.remove_bg
 
 
 def test_submit_refuses_what_cannot_become_a_model(

@@ -92,9 +92,20 @@ def test_fields_may_come_after_the_file(client: TestClient, spool: Spool) -> Non
 
 
 @pytest.mark.parametrize(
+    ("fields", "allowed"), [({}, False), ({"allow_lower": "false"}, False), ({"allow_lower": "true"}, True)]
+)
+def test_lower_settings_are_allowed_by_asking(
+    client: TestClient, spool: Spool, fields: dict[str, Any], allowed: bool
+) -> None:
+    told = upload(client, **fields).json()
+    assert spool.find(told["job_id"]).job.request.allow_lower is allowed
+
+
+@pytest.mark.parametrize(
     ("fields", "word"),
     [
         ({"quality": "best"}, "quality"),
+        ({"allow_lower": "perhaps"}, "allow_lower"),
         ({"seed": "x"}, "seed"),
         ({"seed": "-1"}, "seed"),
         ({"remove_bg": "perhaps"}, "remove_bg"),

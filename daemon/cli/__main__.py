@@ -162,6 +162,11 @@ def _wishes(command: argparse.ArgumentParser, *, out: str) -> None:
         "--seed", type=int, default=0, metavar="N", help="for engines that use one (default 0)"
     )
     command.add_argument("--keep-background", action="store_true", help="the whole picture is the object")
+    command.add_argument(
+        "--allow-lower",
+        action="store_true",
+        help="rather lower settings than no model where a GPU's memory is too small",
+    )
     command.add_argument("--out", type=Path, metavar="DIR", help=out)
 
 

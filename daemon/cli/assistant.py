@@ -68,7 +68,9 @@ def server(settings: SpoolSettings) -> MCPServer:
         wait_seconds: how long to wait; the job goes on after that.
         Gives the job's state, the paths of its files, and a preview (front, right / back, left).
         """
-        wishes = argparse.Namespace(quality=quality, seed=seed, keep_background=keep_background)
+        wishes = argparse.Namespace(
+            quality=quality, seed=seed, keep_background=keep_background, allow_lower=False
+        )
 
         def report(percent: float, message: str) -> None:
             anyio.from_thread.run(context.report_progress, percent, 100, message)

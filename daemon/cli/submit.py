@@ -61,6 +61,7 @@ def queue(spool: Spool, file: Path, options: argparse.Namespace) -> Job:
                 quality=options.quality,
                 seed=options.seed,
                 remove_bg=not options.keep_background,
+                allow_lower=options.allow_lower,
             )
             draft = spool.draft(request)
             try:

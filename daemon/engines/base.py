@@ -21,10 +21,14 @@ It is called from real steps of the work and raises `daemon.errors.Cancelled` to
 
 @dataclass(frozen=True)
 class Order:
-    """What a job asks of an engine, already validated: `quality` is one of `spool.QUALITIES`."""
+    """What a job asks of an engine, already validated: `quality` is one of `spool.QUALITIES`.
+
+    `allow_lower`: rather lower settings, told in `Unfinished.notes`, than no model where memory runs out.
+    """
 
     quality: str
     seed: int
+    allow_lower: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,12 @@ class Unfinished:
 
     `finish(*parts, progress)` gives the mesh and raises what the step may raise. It is a plain function of a
     module and the parts can be pickled, so another process can run it while the device takes the next job.
+    `notes` are sentences for the person who sent the photo.
     """
 
     finish: Callable[..., Trimesh]
     parts: tuple[Any, ...]
+    notes: tuple[str, ...] = ()
 
     def __call__(self, progress: Progress) -> Trimesh:
         return self.finish(*self.parts, progress)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from daemon.errors import DeviceLost, EngineError
+from daemon.errors import DeviceLost, OutOfMemory
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Memory:
         """Run `step` with `model` loaded.
 
         Out of memory: everything else goes, the model is loaded afresh, and the step runs once more. Then it is
-        an `EngineError` that says what was wanted, what was free, and `advice`. Raises `DeviceLost` where the
+        an `OutOfMemory` that says what was wanted, what was free, and `advice`. Raises `DeviceLost` where the
         device will not work again in this process.
         """
         try:
@@ -94,7 +94,7 @@ class Memory:
                 raise
             told = f"{error}".partition("\n")[0]
         self.unload()
-        raise EngineError(
+        raise OutOfMemory(
             f"out of memory on {self.device.name}: {told}. {model.name} wants about {_gib(model.wants())}, "
             f"{_gib(self.device.free())} of {_gib(self.device.total())} are free. {advice}"
         )
@@ -128,7 +128,7 @@ class Memory:
         """Make room by what is measured; where there is none to make, the model has to do with less."""
         while not self._has_room(model.wants() + RESERVE):
             if not model.economise():
-                raise EngineError(
+                raise OutOfMemory(
                     f"{model.name} wants about {_gib(model.wants() + RESERVE)} on {self.device.name}; "
                     f"{_gib(self.device.free())} of {_gib(self.device.total())} are free. {advice}"
                 )

@@ -119,7 +119,7 @@ def test_limits_lower_and_never_raise() -> None:
     assert as_json(preset("high", texture=False))["texture"] is False
 
 
-@pytest.mark.parametrize("text", ["octree", "octree=4", "speed=9", "octree=x"])
+@pytest.mark.parametrize("text", ["octree", "octree=4", "speed=9", "octree=x", "resolution=700"])
 def test_a_wrong_limit_stops_the_start(tmp_path: Path, text: str) -> None:
     with pytest.raises(WrongSetting, match="PROTOSCALE_HUNYUAN_LIMITS"):
         config(tmp_path / "spool", PROTOSCALE_HUNYUAN_LIMITS=text)

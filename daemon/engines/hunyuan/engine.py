@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from trimesh import Trimesh
 
 from daemon.engines.base import JSON, MODEL_SHARE, Cutout, Order, Progress, Unfinished
@@ -14,15 +18,21 @@ from daemon.engines.hunyuan import code
 from daemon.engines.hunyuan.checkout import Checkout
 from daemon.engines.hunyuan.device import TorchDevice
 from daemon.engines.hunyuan.finish import finished_shape, finished_texture, unpainted
+from daemon.engines.hunyuan.maps import Maps
 from daemon.engines.hunyuan.paint import PaintModel
-from daemon.engines.hunyuan.presets import Preset, as_json, preset
+from daemon.engines.hunyuan.presets import Limits, Preset, as_json, lower, preset
 from daemon.engines.hunyuan.shape import ShapeModel
 from daemon.engines.hunyuan.unwrap import unwrap
 from daemon.engines.hunyuan.weights import Weights
 from daemon.engines.memory import Memory
+from daemon.errors import OutOfMemory
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LIBRARIES = ("torch", "transformers", "diffusers", "numpy", "scikit-image", "trimesh", "xatlas", "pillow")
 ADVICE = "Use a lower quality, lower PROTOSCALE_HUNYUAN_LIMITS, or give the stages devices of their own."
@@ -53,7 +63,7 @@ class HunyuanEngine:
         device: TorchDevice,
         *,
         stages: tuple[str, ...],
-        limits: tuple[tuple[str, int], ...] = (),
+        limits: Limits = (),
         texture: bool = True,
         flashvdm: bool = False,
         offload: bool | None = None,
@@ -103,35 +113,45 @@ class HunyuanEngine:
         return self._remover.cutout(photo, remove_bg, progress)
 
     def geometry(self, cutout: Image, order: Order, progress: Progress) -> Unfinished:
-        settings = self.preset(order)
+        def shaped(settings: Preset) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+            if not self._shape.loaded:
+                progress(0.0, "loading the shape model")
+            return self.memory.run(
+                self._shape,
+                lambda: self._shape.make(cutout, order.seed, settings, _share(progress)),
+                advice=ADVICE,
+            )
+
         self._shape.heard = progress
-        if not self._shape.loaded:
-            progress(0.0, "loading the shape model")
-        points, faces = self.memory.run(
-            self._shape,
-            lambda: self._shape.make(cutout, order.seed, settings, _share(progress)),
-            advice=ADVICE,
-        )
-        return Unfinished(finished_shape, (points, faces, settings.faces, settings.paint is not None))
+        (points, faces), settings = self._fitting("geometry", order, shaped)
+        lowered = self._lowered(order, settings)
+        parts = (points, faces, settings.faces, settings.paint is not None, lowered)
+        return Unfinished(finished_shape, parts, _notes("shape", lowered))
 
     def texture(self, mesh: Trimesh, cutout: Image, order: Order, progress: Progress) -> Unfinished:
         """Painted where the preset is; `draft` and `balanced` keep their clay."""
-        settings = self.preset(order)
-        paint = settings.paint
-        if paint is None:
+        if self.preset(order).paint is None:
             return Unfinished(unpainted, (mesh,))
         if getattr(mesh.visual, "uv", None) is None:  # its shape was made without a texture in mind
             progress(0.0, "unwrapping")
             mesh = unwrap(mesh)
-        self._paint.paint = paint
+
+        def painted(settings: Preset) -> tuple[Maps, int]:
+            paint = settings.paint
+            assert paint
+            self._paint.paint = paint
+            if not self._paint.loaded:
+                progress(0.0, "loading the texture model")
+            return self.memory.run(
+                self._paint,
+                lambda: self._paint.make(mesh, cutout, order.seed, paint, _share(progress)),
+                advice=ADVICE,
+            )
+
         self._paint.heard = progress
-        if not self._paint.loaded:
-            progress(0.0, "loading the texture model")
-        maps, views = self.memory.run(
-            self._paint,
-            lambda: self._paint.make(mesh, cutout, order.seed, paint, _share(progress)),
-            advice=ADVICE,
-        )
+        (maps, views), settings = self._fitting("texture", order, painted)
+        paint = settings.paint
+        assert paint
         used: dict[str, JSON] = {
             "views": views,
             "resolution": paint.resolution,
@@ -141,7 +161,26 @@ class HunyuanEngine:
             "offload": self._paint.offload,
             "texture_size": paint.texture,
         }
-        return Unfinished(finished_texture, (mesh, maps, used))
+        lowered = self._lowered(order, settings)
+        return Unfinished(finished_texture, (mesh, maps, used), _notes("texture", lowered))
+
+    def _fitting(self, stage: str, order: Order, make: Callable[[Preset], T]) -> tuple[T, Preset]:
+        """What is made with the settings of the order, or with the first lower ones that fit where it allows that."""
+        settings = self.preset(order)
+        while True:
+            try:
+                return make(settings), settings
+            except OutOfMemory as error:
+                lowered = lower(settings, stage) if order.allow_lower else None
+                if lowered is None:
+                    raise
+                log.warning("%s; once more with lower settings, as the job allows", error)
+            settings = lowered
+
+    def _lowered(self, order: Order, settings: Preset) -> dict[str, JSON]:
+        """The settings that are not those of the order."""
+        asked = as_json(self.preset(order))
+        return {name: value for name, value in as_json(settings).items() if value != asked[name]}
 
     def unload(self) -> bool:
         # Both, always: `or` would leave the second loaded.
@@ -155,6 +194,13 @@ def _libraries() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
+
+
+def _notes(what: str, lowered: Mapping[str, JSON]) -> tuple[str, ...]:
+    told = ", ".join(f"{name} {value}" for name, value in lowered.items())
+    return (
+        (f"too little memory for the quality's settings: the {what} was made with {told}",) if lowered else ()
+    )
 
 
 def _share(progress: Progress) -> Progress:

@@ -26,15 +26,21 @@ def finished_shape(
     faces: NDArray[np.int32],
     budget: int,
     textured: bool,
+    used: Mapping[str, JSON],
     progress: Progress,
 ) -> Trimesh:
-    """A decoded surface as a mesh of at most `budget` faces; with UV coordinates where it will be `textured`."""
+    """A decoded surface as a mesh of at most `budget` faces; with UV coordinates where it will be `textured`.
+
+    `used` are the settings that are not those of the order.
+    """
 
     def tidying(share: float, message: str) -> None:
         progress(share * (0.4 if textured else 1.0), message)
 
     mesh = tidy(points, faces, budget, tidying)
     mesh.metadata["decoded_faces"] = len(faces)
+    if used:
+        mesh.metadata["used"] = dict(used)
     if textured:
         progress(0.4, f"unwrapping {len(mesh.faces):,} faces")
         mesh = unwrap(mesh)
@@ -67,7 +73,7 @@ def finished_texture(mesh: Trimesh, maps: Maps, used: Mapping[str, JSON], progre
         mesh.vertices,
         mesh.faces,
         visual=TextureVisuals(uv=mesh.visual.uv, material=material),
-        metadata={**mesh.metadata, "used": dict(used)},
+        metadata={**mesh.metadata, "used": {**mesh.metadata.get("used", {}), **used}},
         process=False,
         validate=False,
     )

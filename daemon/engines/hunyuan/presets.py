@@ -45,6 +45,15 @@ PRESETS: Mapping[str, Preset] = {
     "ultra": Preset(steps=100, octree=512, guidance=5.0, chunks=8000, faces=60_000, paint=_PBR),
 }
 
+Limits = tuple[tuple[str, int], ...]
+
+LOWER: Mapping[str, tuple[Limits, ...]] = {
+    "geometry": ((("octree", 384),), (("octree", 256),)),
+    "texture": ((("resolution", 768),), (("resolution", 512),)),
+}
+"""What a stage that ran out of memory tries instead, one after the other, for a job that allows it: the settings
+that its working memory grows with."""
+
 LOWEST: Mapping[str, int] = {
     "steps": 1,
     "octree": 16,
@@ -63,23 +72,39 @@ _PAINT = {"views": "views", "resolution": "resolution", "paint_steps": "steps", 
 _PAINT["texture"] = "texture"
 
 
-def limits(text: str) -> tuple[tuple[str, int], ...]:
+RESOLUTION = 64
+"""The paint model divides its views down to a 64th, and fails on what is no multiple of it."""
+
+
+def limits(text: str) -> Limits:
     """`resolution=512,octree=256` as pairs. Raises ValueError."""
     pairs = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = part.partition("=")
         if name not in LOWEST or int(value) < LOWEST[name]:
             raise ValueError(text)
+        if name == "resolution" and int(value) % RESOLUTION:
+            raise ValueError(text)
         pairs.append((name, int(value)))
     return tuple(pairs)
 
 
-def preset(quality: str, limited: tuple[tuple[str, int], ...] = (), *, texture: bool = True) -> Preset:
+def preset(quality: str, limited: Limits = (), *, texture: bool = True) -> Preset:
     """The settings of `quality` within the operator's limits; without a `paint` part where there is no texture."""
-    caps = dict(limited)
     base = PRESETS[quality]
+    return _within(limited, base if texture else replace(base, paint=None))
+
+
+def lower(settings: Preset, stage: str) -> Preset | None:
+    """The next settings with which `stage` needs less memory than with these, or None where there are none."""
+    tried = (_within(limited, settings) for limited in LOWER[stage])
+    return next((lowered for lowered in tried if lowered != settings), None)
+
+
+def _within(limited: Limits, base: Preset) -> Preset:
+    caps = dict(limited)
     shape = {name: min(getattr(base, name), caps[name]) for name in _SHAPE if name in caps}
-    paint = base.paint if texture else None
+    paint = base.paint
     if paint:
         lowered = {
             field: min(getattr(paint, field), caps[name]) for name, field in _PAINT.items() if name in caps
