@@ -24,7 +24,7 @@ def test_a_short_soak_loses_nothing(tmp_path: Path) -> None:
     soak = Soak(tmp_path, 45, seed=5, every=6, mischief=0.003)
     soak.patience = 10.0
     print(soak.run(600))
-    assert soak.strikes.total() >= 5
+    assert soak.strikes.total() >= 2
 
 
 def test_a_supervisor_killed_in_its_start_leaves_no_orphan(tmp_path: Path, u2net_home: Path) -> None:

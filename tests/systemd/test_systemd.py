@@ -239,7 +239,7 @@ def test_a_killed_worker_is_replaced_and_the_journal_warns(machine: Machine, pos
     assert until(lambda: machine.workers()[post]) != killed
     assert machine.pid() == supervisor
     warnings = machine.journal("-u", "protoscale", "-p", "warning")
-    assert f"job {job_id}: worker {post} was killed by SIGKILL" in warnings
+    assert f"job {job_id}: worker {post}: was killed by SIGKILL" in warnings
     assert "took" not in warnings
 
 
