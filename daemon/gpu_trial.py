@@ -76,10 +76,10 @@ def crash(config: Config, device: str) -> list[Trial]:
     context = multiprocessing.get_context("spawn")
     victim = context.Process(target=_die_in_a_step, args=(os.getpid(), config, device))
     victim.start()
+    engine = hunyuan(config, Post("trial", device, GEOMETRY_STAGES))  # imports meanwhile, and touches no card
     victim.join(PATIENCE)
     died = victim.exitcode == -signal.SIGKILL
     victim.kill()
-    engine = hunyuan(config, Post("trial", device, GEOMETRY_STAGES))
     first, second = (engine.geometry(_photo(), Order("draft", 1), _unheard).parts[0] for _ in range(2))
     same = first.shape == second.shape and bool((abs(first - second) < 1e-2).all())
     words = "killed in a diffusion step; the next draft is whole, and the same twice"
