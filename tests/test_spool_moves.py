@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spool import layout
-from spool.errors import NoSuchJob, SpoolUnusable, WrongState
+from spool.errors import InvalidRequest, NoSuchJob, SpoolUnusable, WrongState
 from spool.ids import is_job_id, new_id
 from spool.job import Job, Request
 from spool.spool import Spool
@@ -259,6 +259,41 @@ def test_a_job_with_a_damaged_request_fails_with_the_reason(spool: Spool, conten
         request.write_bytes(content)
     assert claim(spool).id == whole.id
     assert "request" in (Status.read(spool.root / "failed" / damaged.id).error or "")
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"version": 2}, "version"),
+        ({"id": "0190b5a0-0000-4000-8000-000000000000"}, "UUIDv7"),
+        ({"id": "../x"}, "UUIDv7"),
+        ({"source": "somewhere"}, "source"),
+        ({"quality": "best"}, "quality"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**32}, "seed"),
+        ({"seed": "1"}, "seed"),
+        ({"seed": True}, "seed"),
+        ({"views": 1}, "views"),
+        ({"name": None}, "name"),
+        ({"input": "photo.png"}, "input"),
+        ({"input": "input./../../x"}, "input"),
+        ({"wish": "more"}, "exactly"),
+    ],
+)
+def test_a_request_is_checked_field_by_field(change: dict[str, Any], word: str) -> None:
+    whole = Request.new(source="cli", name="a.png", suffix=".png").as_json()
+    assert Request.parse(json.dumps(whole).encode()).as_json() == whole
+    with pytest.raises(InvalidRequest, match=word):
+        Request.parse(json.dumps({**whole, **change}).encode())
+
+
+def test_a_request_needs_every_field_and_knows_every_wish() -> None:
+    whole = Request.new(source="cli", name="a.png", suffix=".png").as_json()
+    for missing in set(whole) - {"client", "callback_url"}:  # these came later
+        with pytest.raises(InvalidRequest, match="exactly"):
+            Request.parse(json.dumps({name: whole[name] for name in whole if name != missing}).encode())
+    with pytest.raises(InvalidRequest, match="unknown setting colour"):
+        Request.new(source="cli", name="a.png", suffix=".png", colour="red")
 
 
 def test_the_newest_jobs_come_first_in_pages(spool: Spool) -> None:
