@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from spool.ids import is_job_id, new_id
 from spool.job import Job, Request
 from spool.spool import Spool
 from spool.status import Status, progress_over_job, read_attempts
+from spool.view import look
 from tests.support import picture, submit
 
 
@@ -337,7 +339,27 @@ def test_progress_rises_over_the_whole_job() -> None:
         parts = ["cutout", "geometry", *([] if wishes else ["texture"]), "finishing"]
         seen = [progress_over_job(request, part, share) for part in parts for share in (0.0, 0.5, 1.0)]
         assert seen == sorted(seen)
+        assert seen[2:-1:3] == seen[3::3]  # each part goes on where the one before ended
         assert (seen[0], seen[-1]) == (0.0, 100.0)
+
+
+def test_a_job_whose_reason_was_lost_says_so(spool: Spool) -> None:
+    lost, cancelled = submit(spool), submit(spool)
+    spool.fail(lost.path, "it broke")
+    spool.cancel(cancelled.id)
+    for job, word in ((lost, "the reason was lost"), (cancelled, "cancelled")):
+        (spool.root / "failed" / job.id / "status.json").unlink(missing_ok=True)
+        assert word in look(spool, job.id)["error"]
+
+
+def test_only_ids_are_looked_for(spool: Spool) -> None:
+    """Whatever else a client sends never becomes a path."""
+    job = submit(spool, "held")
+    assert (spool.find(job.id).folder, spool.find(job.id).worker) == ("held", None)
+    for name in ("plain", "../outside"):
+        shutil.copytree(job.path, spool.root / "held" / name)
+        with pytest.raises(NoSuchJob):
+            spool.find(name)
 
 
 def test_a_torn_status_is_no_news_and_no_error(spool: Spool) -> None:
