@@ -88,13 +88,9 @@ class Request:
         """The value `parse` reads back."""
         return asdict(self)
 
-    def wanting(self, *, views: bool | None = None, model: bool | None = None) -> Request:
+    def wanting(self, *, views: bool, model: bool) -> Request:
         """The same request with other wishes."""
-        return replace(
-            self,
-            views=self.views if views is None else views,
-            model=self.model if model is None else model,
-        )
+        return replace(self, views=views, model=model)
 
     @property
     def views_only(self) -> bool:

@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+from tests.crash.equivalent import EQUIVALENT
 from tests.crash.mutants import MODULES, SPOOL, mutants, source_of
 from tests.service import ROOT
 
@@ -91,3 +92,5 @@ def test_every_mutant_changes_its_module() -> None:
     assert len(made) > 100
     for mutant in made:
         compile(source_of(mutant), str(SPOOL / f"{mutant.module}.py"), "exec")
+    assert set(EQUIVALENT) <= {mutant.name for mutant in made}
+    assert all(EQUIVALENT.values())

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spool import layout
-from spool.errors import NoSuchJob, SpoolUnusable, WrongState
+from spool.errors import InvalidRequest, NoSuchJob, SpoolUnusable, WrongState
 from spool.ids import is_job_id, new_id
 from spool.job import Job, Request
 from spool.spool import Spool
 from spool.status import Status, progress_over_job, read_attempts
+from spool.view import look
 from tests.support import picture, submit
 
 
@@ -261,6 +263,41 @@ def test_a_job_with_a_damaged_request_fails_with_the_reason(spool: Spool, conten
     assert "request" in (Status.read(spool.root / "failed" / damaged.id).error or "")
 
 
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"version": 2}, "version"),
+        ({"id": "0190b5a0-0000-4000-8000-000000000000"}, "UUIDv7"),
+        ({"id": "../x"}, "UUIDv7"),
+        ({"source": "somewhere"}, "source"),
+        ({"quality": "best"}, "quality"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**32}, "seed"),
+        ({"seed": "1"}, "seed"),
+        ({"seed": True}, "seed"),
+        ({"views": 1}, "views"),
+        ({"name": None}, "name"),
+        ({"input": "photo.png"}, "input"),
+        ({"input": "input./../../x"}, "input"),
+        ({"wish": "more"}, "exactly"),
+    ],
+)
+def test_a_request_is_checked_field_by_field(change: dict[str, Any], word: str) -> None:
+    whole = Request.new(source="cli", name="a.png", suffix=".png").as_json()
+    assert Request.parse(json.dumps(whole).encode()).as_json() == whole
+    with pytest.raises(InvalidRequest, match=word):
+        Request.parse(json.dumps({**whole, **change}).encode())
+
+
+def test_a_request_needs_every_field_and_knows_every_wish() -> None:
+    whole = Request.new(source="cli", name="a.png", suffix=".png").as_json()
+    for missing in set(whole) - {"client", "callback_url"}:  # these came later
+        with pytest.raises(InvalidRequest, match="exactly"):
+            Request.parse(json.dumps({name: whole[name] for name in whole if name != missing}).encode())
+    with pytest.raises(InvalidRequest, match="unknown setting colour"):
+        Request.new(source="cli", name="a.png", suffix=".png", colour="red")
+
+
 def test_the_newest_jobs_come_first_in_pages(spool: Spool) -> None:
     made = [submit(spool, folder).id for folder in ("done", "failed", "held", "inbox", "texture")]
     claim(spool)
@@ -302,7 +339,27 @@ def test_progress_rises_over_the_whole_job() -> None:
         parts = ["cutout", "geometry", *([] if wishes else ["texture"]), "finishing"]
         seen = [progress_over_job(request, part, share) for part in parts for share in (0.0, 0.5, 1.0)]
         assert seen == sorted(seen)
+        assert seen[2:-1:3] == seen[3::3]  # each part goes on where the one before ended
         assert (seen[0], seen[-1]) == (0.0, 100.0)
+
+
+def test_a_job_whose_reason_was_lost_says_so(spool: Spool) -> None:
+    lost, cancelled = submit(spool), submit(spool)
+    spool.fail(lost.path, "it broke")
+    spool.cancel(cancelled.id)
+    for job, word in ((lost, "the reason was lost"), (cancelled, "cancelled")):
+        (spool.root / "failed" / job.id / "status.json").unlink(missing_ok=True)
+        assert word in look(spool, job.id)["error"]
+
+
+def test_only_ids_are_looked_for(spool: Spool) -> None:
+    """Whatever else a client sends never becomes a path."""
+    job = submit(spool, "held")
+    assert (spool.find(job.id).folder, spool.find(job.id).worker) == ("held", None)
+    for name in ("plain", "../outside"):
+        shutil.copytree(job.path, spool.root / "held" / name)
+        with pytest.raises(NoSuchJob):
+            spool.find(name)
 
 
 def test_a_torn_status_is_no_news_and_no_error(spool: Spool) -> None:

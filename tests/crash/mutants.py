@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
+from typing import TypeGuard
 
 SPOOL = Path(__file__).parents[2] / "spool"
 MODULES = (
@@ -34,9 +35,15 @@ class Mutant:
     line: int
     column: int
     what: str
+    function: str = ""
 
     def __str__(self) -> str:
-        return f"spool/{self.module}.py:{self.line} {self.what}"
+        return f"spool/{self.module}.py:{self.line} {self.function}: {self.what}"
+
+    @property
+    def name(self) -> str:
+        """What it is called where line numbers must not count."""
+        return f"{self.module}.{self.function}: {self.what}"
 
 
 def mutants() -> list[Mutant]:
@@ -44,8 +51,17 @@ def mutants() -> list[Mutant]:
     found = []
     for module in MODULES:
         tree = ast.parse((SPOOL / f"{module}.py").read_text())
-        found += [Mutant(module, node.lineno, node.col_offset, what) for node, what in _places(tree)]
+        spans = [
+            (node.lineno, node.end_lineno or 0, node.name) for node in ast.walk(tree) if _is_function(node)
+        ]
+        for node, what in _places(tree):
+            around = [name for first, last, name in spans if first <= node.lineno <= last]
+            found.append(Mutant(module, node.lineno, node.col_offset, what, around[-1]))
     return found
+
+
+def _is_function(node: ast.AST) -> TypeGuard[ast.FunctionDef]:
+    return isinstance(node, ast.FunctionDef)
 
 
 def _places(tree: ast.AST) -> Iterator[tuple[ast.stmt | ast.expr, str]]:

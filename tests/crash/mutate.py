@@ -28,7 +28,7 @@ from tests.crash.equivalent import EQUIVALENT
 from tests.crash.mutants import Mutant, install, lines_of, mutants, source_of
 
 CAUGHT = 3
-LIMIT = 600.0
+LIMIT = 300.0
 """Seconds after which a mutant counts as one that made something hang; look at each on a slow machine."""
 FILES = (
     *(
@@ -176,7 +176,7 @@ def fates(
 
 def reason(mutant: Mutant) -> str:
     """Why it is equivalent; empty where nobody says so."""
-    return EQUIVALENT.get(f"{mutant.module}: {mutant.what}", "")
+    return EQUIVALENT.get(mutant.name, "")
 
 
 class Mutation:
