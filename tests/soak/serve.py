@@ -107,10 +107,27 @@ def _work(parent: int, config: Config, post: Post, pulse: Pulse, geometry_worker
     from tests.support import SphereEngine
 
     policy.FIRST_REST = 0.5
+    if os.environ.get(FORK):
+        _spend_little()
     engine = SphereEngine()
     engine.during = partial(_misbehave, random.Random(), float(os.environ.get(MISCHIEF, "0")))
     choose.build = lambda config, post: engine
     process.main(parent, config, post, pulse, geometry_workers)
+
+
+def _spend_little() -> None:
+    """The long form asks what strikes do, not what pictures cost: small views, and photos decoded in place."""
+    from PIL import Image
+
+    from daemon import stages
+    from daemon.engines import views
+    from daemon.photo import open_photo
+
+    def decode(path: Path, max_pixels: int, max_side: int, min_side: int, longest: int) -> Image.Image:
+        return open_photo(path, max_pixels, max_side, min_side)
+
+    vars(stages)["decode"] = decode
+    views.render_views = partial(views.render_views, size=64)
 
 
 def _misbehave(chance: random.Random, share: float, stage: str) -> None:
