@@ -16,11 +16,8 @@ import psutil
 import pytest
 
 from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
-from daemon.engines.base import MODEL_SHARE
 from daemon.engines.glb import read_glb
 from daemon.engines.memory import RESERVE
-from spool.job import Job
-from spool.status import progress_over_job
 from spool.view import look
 from tests.gltf import assert_valid
 from tests.service import Service
@@ -156,8 +153,11 @@ def stopped(process: psutil.Process) -> Iterator[None]:
         process.resume()
 
 
-def cancelled_at(service: Service, words: str) -> dict[str, Any] | None:
-    """A job that was cancelled while its last news began with `words`; None where it was past them too soon."""
+def cancelled_at(service: Service, words: str) -> tuple[float, dict[str, Any]] | None:
+    """How far a job was whose news began with `words` when it was cancelled, and its end.
+
+    None where it was past them too soon.
+    """
     job = upload(service, quality="ultra")
 
     def news() -> str:
@@ -169,20 +169,25 @@ def cancelled_at(service: Service, words: str) -> dict[str, Any] | None:
     with stopped(psutil.Process(service.pid("geometry-cpu"))):
         if not news().startswith(words):
             return None
+        progress = look(service.spool, job)["progress"]
         answer = httpx.post(f"http://127.0.0.1:{service.port}/api/jobs/{job}/cancel", timeout=60)
         assert answer.status_code < 300, answer.text
-    return service.finished(job, 600)
+    return progress, service.finished(job, 600)
 
 
-@pytest.mark.parametrize(("words", "over_at"), [("shaping: step", 0.6), ("decoding: chunk", 0.95)])
-def test_a_cancel_in_the_model_step(shapes: Service, words: str, over_at: float) -> None:
-    told = until(lambda: cancelled_at(shapes, words) or {}, 600)
-    assert (told["status"], told["error"], told["stage"]) == ("failed", "cancelled", "geometry")
-    assert told["attempts"] == {"cutout": 1, "geometry": 1}
-    failed = Job.read(shapes.spool.root / "failed" / told["job_id"])
-    assert not failed.has("geometry.glb")
-    # It got no further than the steps, or the chunks, among which it was.
-    assert told["progress"] < progress_over_job(failed.request, "geometry", MODEL_SHARE * over_at)
+@pytest.mark.parametrize("words", ["shaping: step", "decoding: chunk"])
+def test_a_cancel_in_the_model_step(shapes: Service, words: str) -> None:
+    def got_no_further() -> bool:
+        found = until(lambda: cancelled_at(shapes, words), 600)
+        assert found
+        progress, told = found
+        assert (told["status"], told["error"], told["stage"]) == ("failed", "cancelled", "geometry")
+        assert told["attempts"] == {"cutout": 1, "geometry": 1}
+        assert not (shapes.spool.root / "failed" / told["job_id"] / "geometry.glb").exists()
+        return bool(told["progress"] == progress)
+
+    # It may have been stopped just when it wrote its next news, but not every time.
+    assert any(got_no_further() for _ in range(5))
     assert len(model(shapes, upload(shapes))) > 10_000
     assert "worker geometry-cpu" not in shapes.log.read_text()  # as the supervisor would tell its death
 
