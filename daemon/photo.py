@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pi_heif
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from daemon.errors import BadJob
 from spool.picture import ACCEPTED, FORMATS, suffix_of
@@ -171,8 +171,10 @@ def _decode(picture: Image.Image) -> Image.Image:
 
 
 def _damaged(kind: str, error: Exception) -> BadJob:
+    # Pillow's own words for this name the buffer in memory and nothing that helps.
+    why = "no picture begins like this" if isinstance(error, UnidentifiedImageError) else error
     return BadJob(
-        f"The {kind} file is damaged or cut off ({error}). Was it copied completely? "
+        f"The {kind} file is damaged or cut off ({why}). Was it copied completely? "
         "Open it in an image program, save it again and send that."
     )
 

@@ -33,6 +33,7 @@ LIMIT = 300.0
 FILES = (
     *(
         "test_spool_moves",
+        "test_spool_races",
         "test_spool_invariants",
         "test_inbox",
         "test_ballast",

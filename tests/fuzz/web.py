@@ -54,7 +54,7 @@ def requests(count: int, job_id: str, seed: int = 0) -> Iterator[bytes]:
 
 
 def _get(path: str, method: str = "GET", *headers: str) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close", *headers]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close", *headers]
     return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n"
 
 
@@ -186,7 +186,7 @@ def _wrong_protocol() -> Iterator[bytes]:
         b"GET / HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\x02\0\x01\0\x01\xfc",
         b"\0" * 1000,
-        b"GET " + b"/" * 100_000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET " + b"/" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
         _get("/health", "GET", "X: " + "y" * 200_000),
         _get("/health", "GET", *(f"X{n}: y" for n in range(3000))),
         _get("/health", "GET", "Content-Length: x"),
