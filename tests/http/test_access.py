@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.crash.shim import Call, Shim
 from tests.http.live import server
 from tests.service import free_port
 from tests.test_httpd import client_of, upload
+from tests.test_inbox import without_root
 
 
 @pytest.fixture
@@ -93,6 +95,22 @@ def test_a_key_made_by_root_belongs_to_the_owner_of_the_spool(root: Path) -> Non
     keys.create(root, "web", "submit")
     for path in (root / "keys", root / "keys" / "web.json"):
         assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to be somebody else")
+def test_who_is_not_root_makes_keys_in_a_spool_of_another() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Spool.open(Path(name) / "spool").root
+        root.chmod(0o777)
+        with without_root(Path(name)):
+            assert keys.check(root, keys.create(root, "web", "submit"))
+
+
+def test_the_rights_that_somebody_gave_the_folder_of_keys_stay(root: Path) -> None:
+    keys.create(root, "web", "submit")
+    (root / "keys").chmod(0o750)
+    keys.create(root, "other", "submit")
+    assert (root / "keys").stat().st_mode & 0o777 == 0o750
 
 
 @pytest.mark.parametrize(

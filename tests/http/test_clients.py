@@ -281,6 +281,16 @@ def test_a_torn_entry_is_a_new_one(client: TestClient, spool: Spool) -> None:
     assert send(client, "k").status_code == 201
 
 
+def test_a_damaged_entry_names_no_job(client: TestClient, spool: Spool) -> None:
+    first = send(client, "k").json()["job_id"]
+    (path,) = (spool.root / idempotency.FOLDER).glob("*.json")
+    for content in (b'{"job_id": "../x", "fingerprint": "f"}', b'{"job_id": "x"}', b"[]", b"3"):
+        path.write_bytes(content)
+        with idempotency.hold(spool.root, "", "k") as entry:
+            assert entry.job_id == ""
+    assert send(client, "k").json()["job_id"] != first
+
+
 def test_an_unchanged_status_travels_once(client: TestClient, spool: Spool) -> None:
     job = upload(client, start="true").json()["job_id"]
     for path in (f"/api/jobs/{job}/status", "/api/jobs"):

@@ -146,6 +146,8 @@ def test_pauses_grow_and_end(spool: Spool) -> None:
         promise = later
         pauses.append(promise.due)
     assert pauses == list(PAUSES) == sorted(PAUSES)
+    before, later = time.time(), Promise(promise.job_id, promise.url).postponed()
+    assert later and before <= later.due - PAUSES[0] <= time.time()
 
 
 def test_it_is_given_up_at_last(spool: Spool, receiver: Receiver) -> None:
