@@ -17,7 +17,8 @@ from starlette.routing import Route
 
 from httpd import tencent, uploads
 from httpd.app import ROUTES
-from httpd.openapi import PATHS, SCHEMAS, document
+from httpd.openapi import PATHS, document
+from httpd.schemas import SCHEMAS
 from spool import keys, layout, lock
 from spool.board import Board, Slot
 from spool.spool import Spool
