@@ -40,7 +40,7 @@ def _notes(config: Config, engine: str, model: str | None) -> list[str]:
     notes = []
     if engine == "silhouette":
         notes.append(
-            "engine silhouette: shapes are inferred from the outline, without a GPU; see README, Engines"
+            "engine silhouette: shapes are inferred from the outline, without a GPU; see README, Quality"
         )
     if model is None:
         notes.append("no background-removal model is here: run `protoscale models pull`")
