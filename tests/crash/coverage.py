@@ -45,9 +45,13 @@ def measure(session: pytest.Session, passes: Callable[[Item], bool], folder: str
         try:
             os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
             told.write_bytes(pickle.dumps([_traced(item, passes) for item in session.items]))
+        except AssertionError as error:
+            print(f"\n{error}", flush=True)
         finally:
             os._exit(0)
     os.waitpid(child, 0)
+    if not told.exists():
+        pytest.exit("a test fails without any mutant; mend that first", returncode=1)
     rows = zip(session.items, pickle.loads(told.read_bytes()), strict=True)
     return {item: seen for item, (_, seen) in sorted(rows, key=lambda row: row[1][0])}
 

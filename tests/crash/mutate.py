@@ -227,8 +227,10 @@ def main() -> int:
     given.logs.mkdir(parents=True, exist_ok=True)
     mutation = Mutation(given)
     names = [f"tests/{name}.py" for name in FILES if Path(f"tests/{name}.py").exists()]
-    pytest.main(["-q", "-s", "-p", "no:cacheprovider", "-m", "not service", *names], plugins=[mutation])
-    return 1 if mutation.away else 0
+    ended = pytest.main(
+        ["-q", "-s", "-p", "no:cacheprovider", "-m", "not service", *names], plugins=[mutation]
+    )
+    return 1 if mutation.away or ended else 0
 
 
 if __name__ == "__main__":
