@@ -76,7 +76,7 @@ def test_state_that_meets_a_full_disk_is_written_with_a_slice(
     assert read_attempts(job.path) == {"cutout": 1}
     assert ballast.left(spool.root) == WHOLE - ballast.SLICE
     # Freed blocks can be had again only once the ballast is fsynced; what they are for is fsynced as ever.
-    aside = f".attempts.json.{os.getpid()}.aside"
+    aside = durable.aside_of(Path("attempts.json")).name
     assert full.calls[-3:] == [ballast.BALLAST, aside, job.id]
 
 

@@ -340,7 +340,7 @@ def test_invariant_9_a_retry_keeps_the_reason_until_the_job_has_left_failed(spoo
     with Shim(spool.root, heard).installed():
         spool.retry(job.id)
     left = heard.calls.index(f"rename {job.id}")
-    assert heard.calls.index(f"fsync .status.json.{os.getpid()}.aside") < left
+    assert heard.calls.index(f"fsync {durable.aside_of(Path('status.json')).name}") < left
     # The attempts are gone from the disk too by then, or the job would fail at its first.
     assert heard.calls.index("unlink attempts.json") < heard.calls.index(f"fsync {job.id}", left - 1) < left
 
