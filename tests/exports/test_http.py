@@ -13,18 +13,11 @@ import trimesh
 from starlette.testclient import TestClient
 
 from httpd import exports
-from httpd.app import create_app
-from httpd.config import HttpConfig
 from spool.job import Job
-from spool.settings import read
 from spool.spool import Spool
 from tests.exports.models import box, finished
 from tests.support import submit
-
-
-def client_of(root: Path, **environ: str) -> TestClient:
-    config = read(HttpConfig, {"PROTOSCALE_SPOOL": str(root), "PROTOSCALE_RESERVE": "1M", **environ})
-    return TestClient(create_app(config), base_url="http://localhost", raise_server_exceptions=False)
+from tests.test_httpd import client_of
 
 
 @pytest.fixture
