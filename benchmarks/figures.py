@@ -1,4 +1,4 @@
-"""What a benchmark says: figures with every sample, in sections. One command runs them all (`benchmarks/__main__.py`).
+"""What a benchmark says: figures with every sample, in sections. `python -m benchmarks` runs them all.
 
 A benchmark is a module with `measure(full: bool) -> Section`. It starts what it needs, on free ports and in
 folders of its own, and leaves nothing behind.
