@@ -58,7 +58,7 @@ class Recovery:
     def lead_worker(self, spool: Spool, post: Post) -> None:
         """Let the worker be that of `post` in this spool; its pause after trouble with a disk is over."""
         self.worker.spool, self.worker.post = spool, post
-        self.worker._paused_until, self.worker._disk_troubles = 0.0, 0
+        self.worker._disk_awaited_until, self.worker._disk_troubles = 0.0, 0
         spool.enlist(post.name)
 
     def close(self) -> None:
