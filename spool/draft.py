@@ -38,7 +38,8 @@ class Draft:
 
     def publish(self, folder: str, wanted: str = priority.NORMAL) -> Job:
         """Make the draft a job in `folder` with a priority. When this returns, the job survives power loss."""
-        priority.mark(self.root, self.request.id, wanted)
+        if wanted != priority.NORMAL:
+            priority.mark(self.root, self.request.id, wanted)
         with os.scandir(self.path) as entries:
             for entry in entries:
                 durable.fsync(Path(entry.path))

@@ -15,22 +15,20 @@ import os
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Generic, TypeVar
 
-from spool import priority
+from spool import filesystem, priority
 from spool.ids import is_job_id, only
 from spool.priority import NORMAL
 
+T = TypeVar("T")
 LONG = 1000
 PATIENCE = 20.0
-
-_TICK = 50_000_000
-"""Nanoseconds. The kernel's time of a folder is as coarse as its clock tick."""
 _KEPT = 16
-_kept: dict[tuple[Path, str], _Reading] = {}
 
 
 @dataclass(frozen=True)
@@ -56,29 +54,47 @@ class Line:
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _Reading(Generic[T]):
     stamp: tuple[int, int]
     settled: bool
     good_until: float
-    line: Line
+    told: T
 
 
 def line_in(root: Path, folder: str) -> Line:
     """The line in `folder`, read again only where it changed."""
+    return _kept_reading(_lines, root, folder, _read, len)
+
+
+def how_many(root: Path, folder: str) -> int:
+    """How many jobs lie in `folder`, counted again only where it changed, and remembered as a number only."""
+    return _kept_reading(_counts, root, folder, count_in, int)
+
+
+def _kept_reading(
+    kept: dict[tuple[Path, str], _Reading[T]],
+    root: Path,
+    folder: str,
+    look: Callable[[Path, str], T],
+    length: Callable[[T], int],
+) -> T:
     # These times are read before the names, and so are never newer than they are.
     stamp = ((root / folder).stat().st_mtime_ns, priority.changed_at(root))
-    known = _kept.get((root, folder))
+    known = kept.get((root, folder))
     began = time.monotonic()
     if known and ((known.settled and known.stamp == stamp) or began < known.good_until):
-        return known.line
-    line = _read(root, folder)
+        return known.told
+    told = look(root, folder)
     cost = time.monotonic() - began
-    if len(_kept) >= _KEPT:
-        _kept.clear()
-    settled = time.time_ns() - max(stamp) > _TICK
-    good_for = PATIENCE * cost if len(line) > LONG else 0.0
-    _kept[root, folder] = _Reading(stamp, settled, began + cost + good_for, line)
-    return line
+    if len(kept) >= _KEPT:
+        kept.clear()
+    good_until = began + (1 + PATIENCE) * cost if length(told) > LONG else 0.0
+    kept[root, folder] = _Reading(stamp, filesystem.is_past(max(stamp)), good_until, told)
+    return told
+
+
+_lines: dict[tuple[Path, str], _Reading[Line]] = {}
+_counts: dict[tuple[Path, str], _Reading[int]] = {}
 
 
 def _read(root: Path, folder: str) -> Line:
@@ -130,8 +146,8 @@ def first_in(root: Path, folder: str, count: int) -> list[str]:
         return heapq.nsmallest(count, ids, lambda job_id: priority.place(job_id, marks.get(job_id, NORMAL)))
 
 
-def count_in(root: Path, folder: str, most: int) -> int:
-    """How many jobs lie in a folder, counted up to `most`: it looks at no more of the folder than that takes."""
+def count_in(root: Path, folder: str, most: int | None = None) -> int:
+    """How many jobs lie in a folder; with `most`, counted up to that, which looks at no more than it takes."""
     with os.scandir(root / folder) as entries:
         ids = (entry.name for entry in entries if is_job_id(entry.name))
         return sum(1 for _ in islice(ids, most))

@@ -10,11 +10,12 @@ before the job appears, may change while the job waits, and lies outside the job
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from spool import durable
+from spool import durable, filesystem
 from spool.errors import InvalidRequest
 from spool.ids import is_job_id
 
@@ -39,26 +40,28 @@ def check(wanted: str) -> str:
 def mark(root: Path, job_id: str, wanted: str) -> None:
     """Give a job this priority, on the disk when this returns. Raises InvalidRequest for what is none.
 
-    At any moment of this, and after a crash in it, the job has the old priority or the new one.
+    At any moment of this, and after a crash in it, the job has the old priority or the new one. Of two who ask at
+    once one wins, or both marks stay, and then high counts.
     """
-    folder, now = root / FOLDER, of(root, job_id)
-    if check(wanted) == now:
-        return
+    check(wanted)
+    folder = root / FOLDER
     durable.make_folder(folder)
-    old, new = folder / f"{job_id}.{now}", folder / f"{job_id}.{wanted}"
-    if wanted == NORMAL:
-        old.unlink(missing_ok=True)
-    elif now == NORMAL:
-        new.touch()
-    else:
-        old.rename(new)
+    with contextlib.suppress(FileNotFoundError):  # somebody else changed it this instant
+        now = of(root, job_id)
+        if wanted == now:
+            return
+        if wanted == NORMAL:
+            (folder / f"{job_id}.{now}").unlink()
+        elif now == NORMAL:
+            (folder / f"{job_id}.{wanted}").touch()
+        else:
+            (folder / f"{job_id}.{now}").rename(folder / f"{job_id}.{wanted}")
     durable.fsync(folder)
 
 
 def of(root: Path, job_id: str) -> str:
     """The priority of a job."""
-    marked = (name for name in (HIGH, LOW) if (root / FOLDER / f"{job_id}.{name}").exists())
-    return next(marked, NORMAL)
+    return marked(root).get(job_id, NORMAL)
 
 
 def changed_at(root: Path) -> int:
@@ -69,17 +72,25 @@ def changed_at(root: Path) -> int:
         return 0
 
 
+_kept: dict[Path, tuple[int, Mapping[str, str]]] = {}
+"""The last reading, with the folder's time: every status asks."""
+
+
 def marked(root: Path) -> Mapping[str, str]:
     """The priority of every job that has one other than normal."""
-    try:
-        names = os.listdir(root / FOLDER)
-    except FileNotFoundError:
+    stamp = changed_at(root)
+    if not stamp:
         return {}
+    known = _kept.get(root)
+    if known and known[0] == stamp:
+        return known[1]
     found: dict[str, str] = {}
-    for name in sorted(names, reverse=True):  # of two marks of one job (two who asked at once), high counts
+    for name in sorted(os.listdir(root / FOLDER), reverse=True):  # of two marks of one job, high comes last
         job_id, _, wanted = name.partition(".")
         if is_job_id(job_id) and wanted in (HIGH, LOW):
             found[job_id] = wanted
+    if filesystem.is_past(stamp):
+        _kept[root] = (stamp, found)
     return found
 
 
