@@ -73,11 +73,14 @@ def see_only(device: str) -> None:
 
 def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> None:
     # Imported here: the mesh libraries come along, and only now is the environment as they must find it.
+    from daemon import decoding
     from daemon.engines.choose import LEAVES_WORK, build
     from daemon.finisher import Finisher
     from daemon.wake import watch
     from daemon.worker import Worker
 
+    if "cutout" in post.stages:
+        decoding.warm()  # it imports while the engine is looked at
     engine = build(config, post)
     engine.check()
     leaves_work = engine.name in LEAVES_WORK and post.stages != ("cutout",)

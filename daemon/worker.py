@@ -24,7 +24,7 @@ from types import FrameType
 
 import psutil
 
-from daemon import disk, joblog, policy, stages
+from daemon import disk, joblog, stages
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.engines.base import Engine
@@ -34,7 +34,7 @@ from daemon.pulse import Pulse
 from daemon.reporter import Drained, Reporter
 from daemon.stages import PhotoLimits, Rest
 from daemon.wake import Wake
-from spool import layout, pause, tally
+from spool import layout, pause, policy, tally
 from spool.job import Job
 from spool.layout import STAGE_OF_FOLDER, Stage
 from spool.line import LONG, Head, count_in, first_in

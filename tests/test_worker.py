@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from daemon import joblog, policy
+from daemon import joblog
 from daemon.config import Config
 from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.engines.glb import read_extras, read_glb
 from daemon.errors import BadJob, DeviceLost, EngineError
 from daemon.pulse import Pulse
 from daemon.worker import Worker
-from spool import layout
+from spool import layout, policy
 from spool.job import Job
 from spool.spool import Spool
 from spool.status import Status, read_attempts

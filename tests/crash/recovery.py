@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from daemon import policy, retention
+from daemon import retention
 from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.inbox import Inbox
 from daemon.pulse import Pulse
 from daemon.supervisor import Supervisor
 from daemon.worker import Worker
+from spool import policy
 from spool.layout import DONE, FAILED, HELD, INBOX
 from spool.notify import Systemd
 from spool.spool import Spool
