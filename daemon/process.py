@@ -75,7 +75,6 @@ def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_worke
     # Imported here: the mesh libraries come along, and only now is the environment as they must find it.
     from daemon.engines.choose import LEAVES_WORK, build
     from daemon.finisher import Finisher
-    from daemon.wake import watch
     from daemon.worker import Worker
 
     engine = build(config, post)
@@ -86,7 +85,7 @@ def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_worke
     signal.signal(signal.SIGTERM, worker.drain)
     worker.wake.on_signals()
     folders = [spool.root / layout.STAGE_NAMED[stage].folder for stage in post.stages]
-    watch(folders, lambda _: worker.wake.ring())
+    worker.wake.on_arrivals(folders)
     pulse.ready()
     log.info("ready on %s for %s with engine %s", post.device, ", ".join(post.stages), engine.name)
     worker.run()

@@ -19,7 +19,7 @@ from typing import Any
 
 import anyio
 
-from httpd.inotify import Inotify, open_inotify
+from spool.inotify import Inotify, open_inotify
 from httpd.scan import RESTING, Scan
 from spool import layout
 from spool.errors import InvalidRequest, NoSuchJob
