@@ -76,7 +76,6 @@ def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_worke
     from daemon import decoding
     from daemon.engines.choose import LEAVES_WORK, build
     from daemon.finisher import Finisher
-    from daemon.wake import watch
     from daemon.worker import Worker
 
     if "cutout" in post.stages:
@@ -89,7 +88,7 @@ def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_worke
     signal.signal(signal.SIGTERM, worker.drain)
     worker.wake.on_signals()
     folders = [layout.STAGE_NAMED[stage].folder for stage in post.stages]
-    watch([spool.root / folder for folder in (*folders, pause.FOLDER)], lambda _: worker.wake.ring())
+    worker.wake.on_arrivals([spool.root / folder for folder in (*folders, pause.FOLDER)])
     pulse.ready()
     log.info("ready on %s for %s with engine %s", post.device, ", ".join(post.stages), engine.name)
     worker.run()
