@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from spool.draft import Draft
 from spool.job import Request
 from spool.layout import DONE, FAILED, STAGES
 from spool.spool import Spool
+from spool.status import Status
 
 ROOT = Path(__file__).resolve().parent.parent
 RATIOS = ((1.0, 20.0, 25.0), (1.0, 25.0, 20.0), (1.0, 40.0, 10.0))
@@ -64,12 +65,16 @@ class Setting:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run gave. `arrived` are the seconds at which each job was there, from the first one's arrival."""
+    """What one run gave. `arrived` are the seconds at which each job was there, from the first one's arrival.
+
+    `timings` are those that the service recorded, job by job: a stage with its finishing.
+    """
 
     setting: Setting
     arrived: Sequence[float]
     seconds: float
     slept: Sequence[Slept]
+    timings: Sequence[Mapping[str, float]]
 
     @property
     def bound(self) -> float:
@@ -126,7 +131,9 @@ def run(setting: Setting) -> Run:
         finally:
             service.terminate()
             service.wait()
-        return Run(setting, arrived, ended - began, Slept.all_in(trace))
+        done = [spool.root / DONE / job_id for job_id in spool.waiting(DONE)]
+        timings = [Status.read(path).timings for path in done]
+        return Run(setting, arrived, ended - began, Slept.all_in(trace), timings)
 
 
 def drafted(spool: Spool, at: int) -> Draft:
@@ -159,7 +166,6 @@ def until_done(spool: Spool, jobs: int, service: subprocess.Popen[bytes]) -> flo
     """When (monotonic) the last job was in `done/`."""
     deadline = time.monotonic() + PATIENCE
     done = spool.root / DONE
-    # The number of links of a folder is two more than its folders, on file systems that count; names are sure.
     while len(os.listdir(done)) < jobs:
         assert service.poll() is None and time.monotonic() < deadline, "the service ended"
         assert not os.listdir(spool.root / FAILED), "a job failed"
