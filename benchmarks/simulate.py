@@ -1,4 +1,4 @@
-"""Past one machine: the real policy played by `spool.forecast` for 1 to 64 cards, and what one spool directory carries.
+"""Past one machine: the real policy played by `spool.forecast` for 1 to 64 cards, and what one spool carries.
 
     python -m benchmarks.simulate [--full]
 
@@ -10,7 +10,6 @@ says when the last is done. Then it is asked about machines that are not here.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import re
 import shutil
@@ -24,6 +23,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+
+import psutil
 
 from benchmarks.figures import Curve, Figure, Plot, Section
 from benchmarks.pipeline import ROOT, Run, Setting, drafted, run, told, until_done
@@ -48,8 +49,8 @@ MIXES: Mapping[str, tuple[float, float, float, float]] = {
     "all presets alike": (0.25, 0.25, 0.25, 0.25),
     "high and ultra": (0, 0, 0.6, 0.4),
 }
-FINISHING = 4.0
-"""Seconds that the finishing of a model takes beside the device: assumed."""
+FINISHING: Mapping[str, float] = {"cutout": 0.0, "geometry": 2.0, "texture": 4.0}
+"""Seconds that finishing takes beside the device: assumed. A model without texture needs a second in the end."""
 
 
 # --- the model against the measured run ----------------------------------------------------------------------
@@ -71,9 +72,7 @@ class Added:
         for slept in one.slept:
             workers[slept.worker].append(slept)
             if slept.stage != "cutout":
-                beside[slept.stage].append(
-                    one.timings[slept.job][slept.stage] - (slept.ended - slept.began)
-                )
+                beside[slept.stage].append(one.timings[slept.job][slept.stage] - (slept.ended - slept.began))
         for mine in workers.values():
             for earlier, later in pairwise(mine):
                 before[later.stage].append(later.began - earlier.ended)
@@ -124,7 +123,8 @@ def seconds_of(stage: str, job: Queued) -> float:
 
 def on_cards(seat: str, stage: str, job: Queued) -> Span:
     """What the model is told of a stage."""
-    return Span(seconds_of(stage, job), 0.0 if stage == "cutout" else FINISHING)
+    untextured = stage == "texture" and not SECONDS[job.quality][2]
+    return Span(seconds_of(stage, job), 1.0 if untextured else FINISHING[stage])
 
 
 def split(texture: int, geometry: int) -> list[Seat]:
@@ -206,10 +206,14 @@ def waits(cards: int, texture: int, mix: Sequence[float], moments: Sequence[floa
     return sorted(done[one.id].finishes - one.since for one in jobs)
 
 
-def cards_for(jobs: int, mix: Sequence[float], working_hours: bool, patience: float) -> tuple[Farm, list[float]]:
+def cards_for(
+    jobs: int, mix: Sequence[float], working_hours: bool, patience: float
+) -> tuple[Farm, list[float]]:
     """The fewest cards with which 95 of 100 jobs of a day are done within `patience` seconds."""
     moments = arrivals(jobs, working_hours)
-    mean = statistics.fmean(sum(SECONDS[quality]) * share for quality, share in zip(QUALITIES, mix, strict=True))
+    mean = statistics.fmean(
+        sum(SECONDS[quality]) * share for quality, share in zip(QUALITIES, mix, strict=True)
+    )
     cards = max(2, int(jobs * 4 * mean / DAY))
     while True:
         farm = best_split(cards, mix, 20)
@@ -241,10 +245,20 @@ def counted(jobs: int) -> dict[str, int]:
         for at in range(jobs):
             drafted(spool, at).publish("inbox")
         variables = environ(spool.root, Pace((1, 20, 25), 0.001), trace, ("cpu",), "auto")
-        command = ["strace", "-f", "-c", "-o", str(folder / "counts"), sys.executable, "-m", "benchmarks.sleeping"]
+        command = [
+            "strace",
+            "-f",
+            "-c",
+            "-o",
+            str(folder / "counts"),
+            sys.executable,
+            "-m",
+            "benchmarks.sleeping",
+        ]
         strace = subprocess.Popen(command, cwd=ROOT, env=variables)
         until_done(spool, jobs, strace)
-        subprocess.run(["pkill", "-TERM", "-P", str(strace.pid)], check=True)
+        for supervisor in psutil.Process(strace.pid).children():
+            supervisor.terminate()
         strace.wait()
         lines = (folder / "counts").read_text().splitlines()
     found = (re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", line) for line in lines)
@@ -260,7 +274,7 @@ def seconds_per_call(rounds: int) -> dict[str, list[float]]:
             folder.mkdir()
         for at in range(rounds):
             source, target = (one, other) if at % 2 == 0 else (other, one)
-            times["rename"].append(timed(lambda: os.rename(source / "job", target / "job")))  # noqa: B023
+            times["rename"].append(timed(lambda: (source / "job").rename(target / "job")))  # noqa: B023
             file = target / "job" / "file"
             file.write_bytes(b"x" * 400)
             times["fsync of a small file"].append(timed(lambda: durable.fsync(file)))  # noqa: B023
@@ -280,8 +294,8 @@ def timed(what: Callable[[], object]) -> float:
 
 def measure(full: bool) -> Section:
     """Run the comparison, play the farms, count the calls."""
-    figures, facts = [], {}
-    figures += against_measured(full)
+    facts: dict[str, str] = {}
+    figures = against_measured(full)
     figures += one_directory(facts)
     counts = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64) if full else (1, 2, 4, 8, 16, 64)
     farms = {name: [best_split(cards, mix, 20) for cards in counts] for name, mix in MIXES.items()}
@@ -295,7 +309,9 @@ def measure(full: bool) -> Section:
             )
         )
         facts[f"best split, {name}"] = ", ".join(
-            f"{farm.cards} cards: {farm.texture} + {farm.cards - farm.texture}" for farm in row if farm.cards > 1
+            f"{farm.cards} cards: {farm.texture} + {farm.cards - farm.texture}"
+            for farm in row
+            if farm.cards > 1
         )
     for hours in (False, True):
         for name in ("all high", "mostly drafts"):
@@ -309,11 +325,12 @@ def measure(full: bool) -> Section:
     return Section("simulate", "By simulation", HOW, figures, plots(farms), facts)
 
 
+_TIMES = ", ".join(f"{name} {row[0]:g}+{row[1]:g}+{row[2]:g} s" for name, row in SECONDS.items())
 HOW = (
     "The model is `spool.forecast` with the policy that the workers use. Its stage times for cards are assumed "
-    f"({', '.join(f'{name} {row[0]:g}+{row[1]:g}+{row[2]:g} s' for name, row in SECONDS.items())}, jittered by a "
-    f"fifth, {FINISHING:g} s of finishing beside the device); 20 jobs a card wait at the start. The bound is the work "
-    "of the busier kind of card, shared evenly, between the shortest stages that must come before and after."
+    f"({_TIMES}, jittered by a fifth; {FINISHING['geometry']:g} s and {FINISHING['texture']:g} s of finishing beside "
+    "the device); 20 jobs a card wait at the start. The bound is the work of the busier kind of card, shared evenly, "
+    "between the shortest stages that must come before and after."
 )
 
 
@@ -364,10 +381,17 @@ def plots(farms: Mapping[str, Sequence[Farm]]) -> list[Plot]:
         for name, row in farms.items()
     ]
     cut = [
-        Curve(f"{name}, of an even share", [farm.cards for farm in row], [farm.whole / farm.seconds for farm in row])
+        Curve(
+            f"{name}, of an even share",
+            [farm.cards for farm in row],
+            [farm.whole / farm.seconds for farm in row],
+        )
         for name, row in farms.items()
     ]
-    many = [Curve(name, [farm.cards for farm in row], [farm.per_day for farm in row]) for name, row in farms.items()]
+    many = [
+        Curve(name, [farm.cards for farm in row], [farm.per_day for farm in row])
+        for name, row in farms.items()
+    ]
     return [
         Plot("cards", "The policy against the bound of its split", "cards", "share", close, log_x=True),
         Plot("split", "Against work that could be cut anywhere", "cards", "share", cut, log_x=True),
@@ -376,6 +400,8 @@ def plots(farms: Mapping[str, Sequence[Farm]]) -> list[Plot]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--full", action="store_true")
     print(told(measure(parser.parse_args().full)))
