@@ -13,13 +13,15 @@ import argparse
 import random
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +29,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.figures import Curve, Figure, Plot, Section
-from benchmarks.pipeline import ROOT, Run, Setting, drafted, run, told, until_done
+from benchmarks.pipeline import ROOT, Run, Setting, drafted, run, told, until_done, until_ready
 from benchmarks.sleeping import Pace, environ
 from spool import durable
 from spool.forecast import Forecast, Queued, Seat, Span, Takes, forecast
@@ -49,6 +51,7 @@ MIXES: Mapping[str, tuple[float, float, float, float]] = {
     "all presets alike": (0.25, 0.25, 0.25, 0.25),
     "high and ultra": (0, 0, 0.6, 0.4),
 }
+PER_CARD = {True: 100, False: 20}
 FINISHING: Mapping[str, float] = {"cutout": 0.0, "geometry": 2.0, "texture": 4.0}
 """Seconds that finishing takes beside the device: assumed. A model without texture needs a second in the end."""
 
@@ -228,41 +231,47 @@ def cards_for(
 COUNTED = ("fsync", "rename", "openat", "getdents64", "write", "read")
 
 
-def calls_per_job() -> dict[str, float] | None:
-    """System calls of all processes of a service for one job more, by strace; None where it is not here."""
+def calls_per_job(jobs: int = 12) -> dict[str, float] | None:
+    """System calls of all processes of a service for each job it does, by strace; None where that is not here."""
     if not shutil.which("strace"):
         return None
-    few, many = (counted(jobs) for jobs in (5, 25))
-    return {name: (many.get(name, 0) - few.get(name, 0)) / 20 for name in {*few, *many}}
-
-
-def counted(jobs: int) -> dict[str, int]:
-    """The system calls of a service that starts, does so many jobs and stops."""
     with tempfile.TemporaryDirectory(prefix="protoscale-bench-") as name:
         folder = Path(name)
         spool, trace = Spool.open(folder / "spool"), folder / "trace"
         trace.mkdir()
-        for at in range(jobs):
-            drafted(spool, at).publish("inbox")
-        variables = environ(spool.root, Pace((1, 20, 25), 0.001), trace, ("cpu",), "auto")
-        command = [
-            "strace",
-            "-f",
-            "-c",
-            "-o",
-            str(folder / "counts"),
-            sys.executable,
-            "-m",
-            "benchmarks.sleeping",
-        ]
-        strace = subprocess.Popen(command, cwd=ROOT, env=variables)
-        until_done(spool, jobs, strace)
-        for supervisor in psutil.Process(strace.pid).children():
-            supervisor.terminate()
-        strace.wait()
+        variables = environ(spool.root, Pace((1, 20, 25), 0.005), trace, ("cpu",), "auto")
+        service = subprocess.Popen([sys.executable, "-m", "benchmarks.sleeping"], cwd=ROOT, env=variables)
+        try:
+            drafts = [drafted(spool, at) for at in range(jobs + 1)]
+            until_ready(spool, service)
+            drafts.pop().publish("inbox")  # what is loaded by the first job is no other's
+            until_done(spool, 1, service)
+            with counting(service.pid, folder / "counts"):
+                for draft in drafts:
+                    draft.publish("inbox")
+                until_done(spool, jobs + 1, service)
+        finally:
+            service.terminate()
+            service.wait()
         lines = (folder / "counts").read_text().splitlines()
     found = (re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", line) for line in lines)
-    return {match[2]: int(match[1]) for match in found if match and match[2] != "total"}
+    return {match[2]: int(match[1]) / jobs for match in found if match and match[2] != "total"}
+
+
+@contextmanager
+def counting(pid: int, counts: Path) -> Iterator[None]:
+    """Count the system calls of a process and all its children, those to come too, into the file `counts`."""
+    family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    options = [part for one in family for part in ("-p", str(one))]
+    with subprocess.Popen(
+        ["strace", "-f", "-c", "-o", str(counts), *options], stderr=subprocess.PIPE, text=True
+    ) as strace:
+        assert strace.stderr
+        for _ in family:
+            strace.stderr.readline()  # "Process ... attached"
+        yield
+        strace.send_signal(signal.SIGINT)
+        strace.communicate()
 
 
 def seconds_per_call(rounds: int) -> dict[str, list[float]]:
@@ -298,7 +307,9 @@ def measure(full: bool) -> Section:
     figures = against_measured(full)
     figures += one_directory(facts)
     counts = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64) if full else (1, 2, 4, 8, 16, 64)
-    farms = {name: [best_split(cards, mix, 20) for cards in counts] for name, mix in MIXES.items()}
+    farms = {
+        name: [best_split(cards, mix, PER_CARD[full]) for cards in counts] for name, mix in MIXES.items()
+    }
     for name, row in farms.items():
         worst = min(row, key=lambda farm: farm.bound / farm.seconds)
         figures.append(
@@ -322,14 +333,16 @@ def measure(full: bool) -> Section:
                 f"{farm.texture} cards for background removal and texture, {farm.cards - farm.texture} for geometry; "
                 f"median {statistics.median(waited):.0f} s, 95 of 100 within {waited[int(0.95 * len(waited))]:.0f} s"
             )
-    return Section("simulate", "By simulation", HOW, figures, plots(farms), facts)
+    return Section(
+        "simulate", "By simulation", HOW.replace("{}", str(PER_CARD[full])), figures, plots(farms), facts
+    )
 
 
 _TIMES = ", ".join(f"{name} {row[0]:g}+{row[1]:g}+{row[2]:g} s" for name, row in SECONDS.items())
 HOW = (
     "The model is `spool.forecast` with the policy that the workers use. Its stage times for cards are assumed "
     f"({_TIMES}, jittered by a fifth; {FINISHING['geometry']:g} s and {FINISHING['texture']:g} s of finishing beside "
-    "the device); 20 jobs a card wait at the start. The bound is the work of the busier kind of card, shared evenly, "
+    "the device); {} jobs a card wait at the start. The bound is the work of the busier kind of card, shared evenly, "
     "between the shortest stages that must come before and after."
 )
 
