@@ -41,12 +41,16 @@ def measure(full: bool) -> Section:
         began = time.monotonic()
         time.sleep(SECONDS[full])
         passed = time.monotonic() - began
-        used = {pid: tuple(now - then for now, then in zip(spent(pid), before[pid], strict=True)) for pid in names}
+        used = {
+            pid: tuple(now - then for now, then in zip(spent(pid), before[pid], strict=True)) for pid in names
+        }
         noticed = [1e3 * drop_when_idle(service, at) for at in range(DROPS[full])]
         settle(service, 1 + len(noticed))
         lost = 1 + len(noticed) - len(service.spool.waiting("done"))
     figures = [
-        Figure("the whole service", "% of a core", [100 * sum(cpu for cpu, _ in used.values()) / passed], 0.2),
+        Figure(
+            "the whole service", "% of a core", [100 * sum(cpu for cpu, _ in used.values()) / passed], 0.2
+        ),
         Figure("wake-ups of the whole service", "a second", [sum(ups for _, ups in used.values()) / passed]),
         Figure("a dropped photo is noticed after", "ms", noticed, 50.0),
         Figure("jobs lost", "jobs", [float(lost)], 0.0),
@@ -72,7 +76,9 @@ def named(service: Service) -> Mapping[int, str]:
         elif "daemon.decoding" in line:
             names[child.pid] = "decoder's process"
         else:
-            names.setdefault(child.pid, child.name() if "resource_tracker" not in line else "resource tracker")
+            names.setdefault(
+                child.pid, child.name() if "resource_tracker" not in line else "resource tracker"
+            )
     return names
 
 
@@ -114,6 +120,8 @@ def settle(service: Service, jobs: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--full", action="store_true")
     print(told(measure(parser.parse_args().full)))

@@ -45,8 +45,8 @@ def measure(full: bool) -> Section:
         *(Figure(f"import {module}", "ms", samples) for module, samples in imports.items()),
     ]
     how = (
-        "`protoscale run` on a spool of its own, from the start of the process: until POST /api/upload is answered by "
-        "201 (tried every 5 ms), and, in another start, until a dropped photo lies in done/ as a draft model. "
+        "`protoscale run` on a spool of its own, from the start of the process: until POST /api/upload is "
+        "answered by 201 (tried every 5 ms); and, in another start, until a dropped photo is a draft model in done/. "
         "Imports are over a bare interpreter."
     )
     return Section("start", "Start", how, figures)
@@ -102,6 +102,8 @@ def importing(line: str) -> float:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--full", action="store_true")
     print(told(measure(parser.parse_args().full)))
