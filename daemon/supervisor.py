@@ -179,11 +179,12 @@ class Supervisor:
         if self.draining:
             return
         now = time.monotonic()
+        # First, since it imports least: people may upload while the workers import.
+        if self.web and not self.web.running and now >= self.web.backoff.due:
+            self.web.start()
         for crew in self.crews:
             if crew.pid is None and now >= crew.due and not self.inquest.is_open(crew.post.name):
                 crew.start()
-        if self.web and not self.web.running and now >= self.web.backoff.due:
-            self.web.start()
 
     def stop_hung(self) -> None:
         """End workers that got no further for too long, or that outlive the drain."""
