@@ -25,6 +25,7 @@ from spool.job import Job
 from spool.layout import Stage
 from spool.logs import to_stderr
 from spool.parent import die_with
+from spool.policy import FINISHING
 from spool.status import Status
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEPTH = 2
-"""Jobs in the finisher's hands at most: more would only hold memory, since the device is faster or is not."""
 BEAT = 0.2
 """Seconds between two signs of life."""
 CANCEL_GRACE = 5.0
@@ -81,7 +80,7 @@ class Finisher:
 
     @property
     def full(self) -> bool:
-        return self.outstanding >= DEPTH
+        return self.outstanding >= FINISHING
 
     @property
     def descriptors(self) -> tuple[int, ...]:

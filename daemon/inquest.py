@@ -16,11 +16,11 @@ import signal
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 
-from daemon import disk, joblog, policy
+from daemon import disk, joblog
 from daemon.child import Crew
 from daemon.process import EX_CONFIG, EX_IOERR
 from daemon.service_record import Death
-from spool import layout
+from spool import layout, policy
 from spool.spool import Spool
 from spool.tally import WORKER_DIED, Tally
 from spool.trouble import Charge, Verdict

@@ -16,7 +16,7 @@ from daemon.config import Config
 from daemon.devices import Post
 from daemon.errors import EngineUnavailable
 from daemon.pulse import Pulse
-from spool import layout
+from spool import layout, pause
 from spool.logs import to_stderr
 from spool.parent import die_with
 from spool.spool import Spool
@@ -73,10 +73,13 @@ def see_only(device: str) -> None:
 
 def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> None:
     # Imported here: the mesh libraries come along, and only now is the environment as they must find it.
+    from daemon import decoding
     from daemon.engines.choose import LEAVES_WORK, build
     from daemon.finisher import Finisher
     from daemon.worker import Worker
 
+    if "cutout" in post.stages:
+        decoding.warm()  # it imports while the engine is looked at
     engine = build(config, post)
     engine.check()
     leaves_work = engine.name in LEAVES_WORK and post.stages != ("cutout",)
@@ -84,8 +87,8 @@ def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_worke
     worker = Worker(spool, config, post, engine, pulse, geometry_workers, finisher)
     signal.signal(signal.SIGTERM, worker.drain)
     worker.wake.on_signals()
-    folders = [spool.root / layout.STAGE_NAMED[stage].folder for stage in post.stages]
-    worker.wake.on_arrivals(folders)
+    folders = [layout.STAGE_NAMED[stage].folder for stage in post.stages]
+    worker.wake.on_arrivals([spool.root / folder for folder in (*folders, pause.FOLDER)])
     pulse.ready()
     log.info("ready on %s for %s with engine %s", post.device, ", ".join(post.stages), engine.name)
     worker.run()

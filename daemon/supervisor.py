@@ -124,8 +124,8 @@ class Supervisor:
         self.wake.on_signals()
 
     def _heard(self, path: os.PathLike[str]) -> None:
-        self.inbox.heard(self.spool.root / path)
-        self.wake.ring()
+        if self.inbox.heard(self.spool.root / path):
+            self.wake.ring()
 
     # --- the parts of a turn ---------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ class Supervisor:
 
     def take_in(self) -> None:
         """Look through the inbox for dropped files; on a full disk they stay there, as safe as anywhere."""
-        if not self.draining and room_left(self.spool.root, self.config.reserve):
+        if not self.draining and self.inbox.due and room_left(self.spool.root, self.config.reserve):
             self.inbox.scan()
 
     def sweep(self) -> None:

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from httpd.state import config_of, spool_of
 from spool import layout
 from spool.board import BUSY, IDLE, OUT, Board, Slot, slots_of
+from spool.line import how_many
 from spool.settings import room_left
 
 
@@ -33,7 +34,7 @@ async def health(request: Request) -> Response:
             "accepting_uploads": accepting,
             "notes": notes,
             "devices": [device(slot) for slot in slots_of(board)],
-            "queue": {stage.name: len(spool.waiting(stage.folder)) for stage in layout.STAGES},
+            "queue": {stage.name: how_many(spool.root, stage.folder) for stage in layout.STAGES},
         }
     )
 

@@ -17,7 +17,8 @@ from httpd.state import config_of, spool_of
 from spool import layout
 from spool.callbacks import Promise
 from spool.ids import is_job_id
-from spool.spool import Found, Spool
+from spool.reader import Found
+from spool.spool import Spool
 from spool.view import look, summary
 
 DEFAULT_PAGE = 50

@@ -7,6 +7,7 @@ from typing import Any
 from spool import layout
 from spool.ids import PATTERN
 from spool.job import MAX_SEED
+from spool.priority import PRIORITIES
 
 Spec = dict[str, Any]
 
@@ -57,6 +58,8 @@ SCHEMAS: Spec = {
         name=TEXT,
         source={"enum": ["http", "inbox", "cli"]},
         quality=QUALITY,
+        priority={"enum": list(PRIORITIES)},
+        tags={"type": "array", "items": TEXT},
         seed=COUNT,
         created_at={"type": "string", "format": "date-time"},
         has_views=YES_NO,
@@ -73,6 +76,7 @@ SCHEMAS: Spec = {
         created_at={"type": "string", "format": "date-time"},
         name=TEXT,
         quality=QUALITY,
+        tags={"type": "array", "items": TEXT},
         error=or_null("string"),
     ),
     "Device": obj(

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from spool import durable, layout
+from spool import durable, layout, priority
 from spool.errors import InvalidRequest
 from spool.job import Job, Request
 from spool.status import Status
@@ -36,8 +36,10 @@ class Draft:
         """Where the image belongs."""
         return self.path / self.request.input
 
-    def publish(self, folder: str) -> Job:
-        """Make the draft a job in `folder`. When this returns, the job survives power loss."""
+    def publish(self, folder: str, wanted: str = priority.NORMAL) -> Job:
+        """Make the draft a job in `folder` with a priority. When this returns, the job survives power loss."""
+        if wanted != priority.NORMAL:
+            priority.mark(self.root, self.request.id, wanted)
         with os.scandir(self.path) as entries:
             for entry in entries:
                 durable.fsync(Path(entry.path))

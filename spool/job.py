@@ -16,6 +16,8 @@ from spool.ids import is_job_id, new_id
 SOURCES = ("http", "inbox", "cli")
 MAX_SEED = 2**32 - 1
 FORMAT = 1
+MAX_TAGS = 20
+MAX_TAG = 50
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Request:
     client: str = ""
     callback_url: str = ""
     allow_lower: bool = False
+    tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():
@@ -53,6 +56,7 @@ class Request:
             raise InvalidRequest(f"seed {self.seed} is not between 0 and {MAX_SEED}")
         if not self.input.startswith("input.") or "/" in self.input:
             raise InvalidRequest(f"input {self.input!r} is not the name of an input file")
+        _check_tags(self.tags)
 
     @classmethod
     def new(cls, *, source: str, name: str, suffix: str, **wishes: Any) -> Request:
@@ -82,7 +86,8 @@ class Request:
             raise InvalidRequest(f"request.json is not JSON: {error}") from None
         if not isinstance(value, Mapping) or not _REQUIRED <= set(value) <= set(_KINDS):
             raise InvalidRequest(f"request.json must hold exactly {', '.join(_KINDS)}")
-        return cls(**value)
+        tags = value.get("tags", ())
+        return cls(**{**value, "tags": tuple(tags) if isinstance(tags, list) else tags})
 
     def as_json(self) -> dict[str, Any]:
         """The value `parse` reads back."""
@@ -98,14 +103,34 @@ class Request:
         return self.views and not self.model
 
 
-_PLAIN: dict[type, str] = {str: "text", bool: "true or false", int: "a whole number"}
-_KINDS: dict[str, type] = {
-    field.name: {"str": str, "bool": bool, "int": int}[str(field.type)] for field in fields(Request)
+_PLAIN: dict[type, str] = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    tuple: "a list of texts",
 }
+_TYPES: dict[str, type] = {"str": str, "bool": bool, "int": int, "tuple[str, ...]": tuple}
+_KINDS: dict[str, type] = {field.name: _TYPES[str(field.type)] for field in fields(Request)}
 
 
 # Fields that came later; a request.json from before them is as good as any.
-_REQUIRED = set(_KINDS) - {"client", "callback_url", "allow_lower"}
+_REQUIRED = set(_KINDS) - {"client", "callback_url", "allow_lower", "tags"}
+
+
+def _check_tags(tags: tuple[str, ...]) -> None:
+    if len(tags) > MAX_TAGS:
+        raise InvalidRequest(f"{len(tags)} tags are more than a job may have ({MAX_TAGS})")
+    for tag in tags:
+        if not (
+            isinstance(tag, str) and 0 < len(tag) <= MAX_TAG and tag.isprintable() and tag == tag.strip()
+        ):
+            raise InvalidRequest(
+                f"tag {tag!r} is not a word or phrase of 1 to {MAX_TAG} printable characters"
+            )
+        if "," in tag:
+            raise InvalidRequest(f"tag {tag!r} holds a comma, which is what separates tags")
+    if len(set(tags)) < len(tags):
+        raise InvalidRequest(f"tags {', '.join(tags)} name one twice")
 
 
 def _printable(name: str) -> str:

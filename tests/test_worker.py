@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from daemon import joblog, policy
+from daemon import joblog
 from daemon.config import Config
 from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.engines.glb import read_extras, read_glb
 from daemon.errors import BadJob, DeviceLost, EngineError
 from daemon.pulse import Pulse
 from daemon.worker import Worker
-from spool import layout
+from spool import layout, policy
 from spool.job import Job
 from spool.spool import Spool
 from spool.status import Status, read_attempts
@@ -60,7 +60,7 @@ def work_off(of: Worker) -> int:
     while True:
         if of.step():
             steps += 1
-        elif of._paused or any(
+        elif time.monotonic() < of._disk_awaited_until or any(
             of.spool.rest_left(stage.folder, job)
             for stage in layout.STAGES
             for job in of.spool.waiting(stage.folder)

@@ -103,7 +103,7 @@ def _work_in_fork(parent: int, config: Config, post: Post, pulse: Pulse, geometr
 def _work(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> None:
     if not os.environ.get(FORK):
         WallClock(Path(os.environ[CLOCK])).install()  # a fork has it already
-    from daemon import policy
+    from spool import policy
     from tests.support import SphereEngine
 
     policy.FIRST_REST = 0.5

@@ -1,4 +1,7 @@
-"""Which stage a worker takes next, and how soon a job is tried again. The one place that decides it."""
+"""Which stage a worker takes next, and how soon a job is tried again. The one place that decides it.
+
+The workers, the forecast that people are told (`spool.forecast`) and the simulation all use this page.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,10 @@ from spool.layout import GEOMETRY, INBOX, TEXTURE
 
 FIRST_REST = 2.0
 LONGEST_REST = 60.0
+
+FINISHING = 2
+"""Jobs of one worker that are finished beside its device at most: more would only hold memory, since the device is
+faster or is not."""
 
 
 def rest_after(tried: int) -> float:

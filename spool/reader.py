@@ -1,0 +1,108 @@
+"""Reading a spool: where a job lies, what waits, what a job holds. Nothing here changes anything.
+
+Jobs move while they are looked at. Whoever reads goes by names that were true a moment ago, and looks again where
+they no longer are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from spool import layout
+from spool.errors import InvalidRequest, NoSuchJob
+from spool.ids import is_job_id, only
+from spool.job import Job
+from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING
+from spool.status import Status
+
+# In the order jobs move, with `running` between the waiting folders: a job that moves on while a reader
+# walks this list moves towards where the reader will look next.
+_SEARCH = (HELD, INBOX, RUNNING, layout.GEOMETRY, RUNNING, layout.TEXTURE, RUNNING, DONE, FAILED)
+PASSES = 4
+
+
+@dataclass(frozen=True)
+class Found:
+    """A job as a reader met it: the folder, the worker that runs it, and the news at that moment."""
+
+    job: Job
+    folder: str
+    worker: str | None
+    status: Status
+
+
+class Reader:
+    """One spool directory, to read. Cheap to make; holds no state but the path."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def waiting(self, folder: str) -> list[str]:
+        """The ids of the jobs in a folder, oldest first."""
+        return sorted(only(os.listdir(self.root / folder)))
+
+    def workers(self) -> list[str]:
+        """Every name that ever claimed a job here."""
+        return sorted(path.name for path in (self.root / RUNNING).iterdir() if path.is_dir())
+
+    def find(self, job_id: str) -> Found:
+        """Where a job lies and what is known of it. Raises NoSuchJob.
+
+        A job may move while we look, so the folders are walked in the order jobs move, several times.
+        """
+        if is_job_id(job_id):
+            for _ in range(PASSES):
+                for folder, path in self._places(job_id):
+                    try:
+                        job = Job.read(path)
+                    except FileNotFoundError:
+                        continue
+                    worker = path.parent.name if folder == RUNNING else None
+                    return Found(job, folder, worker, Status.read(path))
+        raise NoSuchJob(job_id)
+
+    def _places(self, job_id: str) -> Iterator[tuple[str, Path]]:
+        for folder in _SEARCH:
+            if folder == RUNNING:
+                for worker in os.listdir(self.root / RUNNING):
+                    yield RUNNING, self.root / RUNNING / worker / job_id
+            else:
+                yield folder, self.root / folder / job_id
+
+    def open_file(self, job_id: str, name: str) -> BinaryIO:
+        """A file of a job, opened: it stays readable while the job moves or is deleted.
+
+        Raises NoSuchJob, and FileNotFoundError where the job has no such file.
+        """
+        for attempt in range(PASSES):
+            found = self.find(job_id)
+            try:
+                return (found.job.path / name).open("rb")
+            except FileNotFoundError:
+                if found.job.path.exists() or attempt == PASSES - 1:
+                    raise
+        raise NoSuchJob(job_id)
+
+    def newest(self, limit: int, before: str | None = None) -> list[Found]:
+        """Up to `limit` jobs, newest first, older than the id `before`."""
+        ids = {
+            name for folder in (HELD, INBOX, layout.GEOMETRY, layout.TEXTURE) for name in self.waiting(folder)
+        }
+        for worker in self.workers():
+            ids.update(self.waiting(f"{RUNNING}/{worker}"))
+        ids.update(self.waiting(DONE), self.waiting(FAILED))
+        page: list[Found] = []
+        for job_id in sorted(ids, reverse=True):
+            if before is not None and job_id >= before:
+                continue
+            if len(page) == limit:
+                break
+            try:
+                page.append(self.find(job_id))
+            except (NoSuchJob, InvalidRequest):
+                continue  # deleted, or damaged, since it was listed
+        return page
