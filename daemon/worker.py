@@ -130,6 +130,7 @@ class Worker:
 
     def rest(self) -> None:
         """Nothing to do: give idle models back, and sleep until a file event, a signal or the next scan."""
+        self._tally.settle()
         idle_for = time.monotonic() - self._worked
         if self._loaded and idle_for >= self.config.idle_timeout:
             self._loaded = False
@@ -157,6 +158,7 @@ class Worker:
             self.pulse.beat()
             self.rest()
             self.collect()
+        self._tally.settle()
         for work in self.finisher.stop() if self.finisher else ():
             self._put_back(work.job, work.stage, "put back: the service stopped")
 
@@ -266,7 +268,7 @@ class Worker:
             status = replace(status, progress=100.0, message="done")
         status = replace(status, timings=timings, worker=None)
         if resting:
-            status.write(job.path, durable_too=True)
+            status.write(job.path, durable_too=True, named=False)  # `advance` sees to the names
         else:
             with disk.unimportant(f"status of job {job.id}"):
                 status.write(job.path)

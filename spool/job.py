@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ class Request:
 
     def as_json(self) -> dict[str, Any]:
         """The value `parse` reads back."""
-        return asdict(self)
+        return dict(vars(self))
 
     def wanting(self, *, views: bool, model: bool) -> Request:
         """The same request with other wishes."""

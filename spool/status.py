@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +37,19 @@ class Status:
         """The job's news; a missing, torn or foreign file reads as no news. Raises nothing but OSError."""
         try:
             value = json.loads((job / layout.STATUS).read_bytes())
-            known = {item.name for item in fields(cls)}
-            status = cls(**{name: value[name] for name in known & set(value)})
-            return cls(**{**asdict(status), "notes": tuple(status.notes), "progress": float(status.progress)})
+            status = {name: value[name] for name in _KNOWN & set(value)}
+            status["notes"] = tuple(status.get("notes", ()))
+            status["progress"] = float(status.get("progress", 0.0))
+            return cls(**status)
         except (FileNotFoundError, ValueError, TypeError):
             return cls()
 
-    def write(self, job: Path, *, durable_too: bool = False) -> None:
-        """Replace the job's `status.json`."""
-        durable.replace_json(job / layout.STATUS, asdict(self), durable=durable_too)
+    def write(self, job: Path, *, durable_too: bool = False, named: bool = True) -> None:
+        """Replace the job's `status.json`; `named` as in `durable.replace`."""
+        durable.replace_json(job / layout.STATUS, vars(self), durable=durable_too, named=named)
+
+
+_KNOWN = {item.name for item in fields(Status)}
 
 
 def read_attempts(job: Path) -> dict[str, int]:
