@@ -55,15 +55,9 @@ class Inbox:
         self._cut_off = False
         self._rested = 0.0
 
-    def heard(self, path: Path) -> bool:
-        """A file event named `path` (called from the watching thread; adding to a set is atomic).
-
-        False for a job that arrived: that is the workers' news, not ours.
-        """
-        if path.parent == self._root and is_job_id(path.name) and path.is_dir():
-            return False
+    def heard(self, path: Path) -> None:
+        """A file event named `path` (called from the watching thread; adding to a set is atomic)."""
         self._closed.add(path)
-        return True
 
     @property
     def due(self) -> bool:

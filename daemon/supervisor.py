@@ -124,8 +124,8 @@ class Supervisor:
         self.wake.on_signals()
 
     def _heard(self, path: os.PathLike[str]) -> None:
-        if self.inbox.heard(self.spool.root / path):
-            self.wake.ring()
+        self.inbox.heard(self.spool.root / path)
+        self.wake.ring()
 
     # --- the parts of a turn ---------------------------------------------------------------------------
 

@@ -3,9 +3,9 @@
 Two ways to look, made for folders that hold 100,000 jobs. A reader keeps the whole line, and reads it again when
 the folder changed. A claimer takes from the head and needs no more than that: it reads the first thousand at a time.
 
-A long line that changes all the time would be read all the time. So a reading of more than `LONG` jobs counts for a
-while, 20 times as long as it took: at most a twentieth of the time goes into reading, and what is said may be
-a second or two old. Short lines, which is what people watch, are always read as they are.
+A long line that changes all the time would be read all the time. So a reading of more than a hundred jobs counts for
+a while, 20 times as long as it took: at most a twentieth of the time goes into reading, and what is told of a thousand
+jobs may be some milliseconds old, of 100,000 a second or two. Short lines are always read as they are.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ from spool.ids import is_job_id, only
 from spool.priority import NORMAL
 
 T = TypeVar("T")
+SHORT = 100
+"""So many jobs are read as quickly as it is found out whether they must be."""
 LONG = 1000
+"""So many, and no more, a claimer knows of."""
 PATIENCE = 20.0
+"""How many times as long as it took a reading of more than `SHORT` jobs counts."""
 _KEPT = 16
 
 
@@ -88,7 +92,7 @@ def _kept_reading(
     cost = time.monotonic() - began
     if len(kept) >= _KEPT:
         kept.clear()
-    good_until = began + (1 + PATIENCE) * cost if length(told) > LONG else 0.0
+    good_until = began + (1 + PATIENCE) * cost if length(told) > SHORT else 0.0
     kept[root, folder] = _Reading(stamp, filesystem.is_past(max(stamp)), good_until, told)
     return told
 
@@ -133,7 +137,7 @@ class Head:
         began = time.monotonic()
         self._next = deque(first_in(self._root, self._folder, LONG))
         cost = time.monotonic() - began
-        self._good_until = began + (1 + PATIENCE) * cost if len(self._next) == LONG else 0.0
+        self._good_until = began + (1 + PATIENCE) * cost if len(self._next) > SHORT else 0.0
 
 
 def first_in(root: Path, folder: str, count: int) -> list[str]:

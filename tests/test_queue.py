@@ -153,6 +153,7 @@ def test_a_head_of_a_long_line_gives_everything_out_once_and_in_order(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(line, "LONG", 10)
+    monkeypatch.setattr(line, "SHORT", 9)
     ids = [new_id() for _ in range(57)]
     fill(spool, "geometry", random.Random(1).sample(ids, len(ids)))
     head, taken = Head(spool.root, "geometry"), []
@@ -170,6 +171,7 @@ def test_a_head_looks_once_more_before_it_says_that_nothing_waits(
 ) -> None:
     """Others took what a reading had named: what came since is found in the same walk."""
     monkeypatch.setattr(line, "LONG", 3)
+    monkeypatch.setattr(line, "SHORT", 2)
     monkeypatch.setattr(line, "PATIENCE", 1e9)
     ids = [new_id() for _ in range(3)]
     fill(spool, "geometry", ids)
