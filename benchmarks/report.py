@@ -85,7 +85,10 @@ def markdown(report: Report) -> str:
         lines += ["", f"**{name} failed**", "", "```", why, "```"]
     for section in report.sections.values():
         lines += ["", f"## {section.title}", "", section.how, ""]
-        lines += ["| what | median | p99 | samples | reach | reached | ratio |", "|---|---:|---:|---:|---:|---|---:|"]
+        lines += [
+            "| what | median | p99 | samples | reach | reached | ratio |",
+            "|---|---:|---:|---:|---:|---|---:|",
+        ]
         lines += [_row(figure) for figure in section.figures]
         lines += [""] + [f"* {what}: {value}" for what, value in section.facts.items()]
         lines += [f"\n![{plot.title}]({plot.name}.png)" for plot in section.plots]

@@ -118,6 +118,7 @@ class Worker:
             if job:
                 self.take(job, STAGE_OF_FOLDER[folder])
                 return True
+        self._tally.settle()
         return False
 
     def outgrown(self) -> bool:
@@ -130,7 +131,6 @@ class Worker:
 
     def rest(self) -> None:
         """Nothing to do: give idle models back, and sleep until a file event, a signal or the next scan."""
-        self._tally.settle()
         idle_for = time.monotonic() - self._worked
         if self._loaded and idle_for >= self.config.idle_timeout:
             self._loaded = False
