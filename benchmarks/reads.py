@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,7 @@ def moving(spool: Spool, jobs: list[str], core: int) -> Iterator[None]:
     def work() -> None:
         os.sched_setaffinity(threading.get_native_id(), {core})
         for job in jobs:
-            for here, there in zip(WAY, WAY[1:], strict=False):
+            for here, there in pairwise(WAY):
                 if over.wait(1 / MOVES):
                     return
                 (spool.root / here / job).rename(spool.root / there / job)

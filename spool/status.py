@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from spool import durable, layout
+from spool import durable, layout, small
 from spool.job import Request
 
 
@@ -36,7 +36,7 @@ class Status:
     def read(cls, job: Path) -> Status:
         """The job's news; a missing, torn or foreign file reads as no news. Raises nothing but OSError."""
         try:
-            value = json.loads((job / layout.STATUS).read_bytes())
+            value = json.loads(small.read(f"{job}/{layout.STATUS}"))
             status = {name: value[name] for name in _KNOWN & set(value)}
             status["notes"] = tuple(status.get("notes", ()))
             status["progress"] = float(status.get("progress", 0.0))
@@ -55,7 +55,7 @@ _KNOWN = {item.name for item in fields(Status)}
 def read_attempts(job: Path) -> dict[str, int]:
     """How often each stage of this job was begun."""
     try:
-        value = json.loads((job / layout.ATTEMPTS).read_bytes())
+        value = json.loads(small.read(f"{job}/{layout.ATTEMPTS}"))
     except FileNotFoundError:
         return {}
     return {str(stage): int(count) for stage, count in value.items()}
