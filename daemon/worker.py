@@ -117,6 +117,7 @@ class Worker:
             if job:
                 self.take(job, STAGE_OF_FOLDER[folder])
                 return True
+        self._tally.settle()
         return False
 
     def outgrown(self) -> bool:
@@ -156,6 +157,7 @@ class Worker:
             self.pulse.beat()
             self.rest()
             self.collect()
+        self._tally.settle()
         for work in self.finisher.stop() if self.finisher else ():
             self._put_back(work.job, work.stage, "put back: the service stopped")
 
@@ -265,7 +267,7 @@ class Worker:
             status = replace(status, progress=100.0, message="done")
         status = replace(status, timings=timings, worker=None)
         if resting:
-            status.write(job.path, durable_too=True)
+            status.write(job.path, durable_too=True, named=False)  # `advance` sees to the names
         else:
             with disk.unimportant(f"status of job {job.id}"):
                 status.write(job.path)

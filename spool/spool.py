@@ -104,6 +104,8 @@ class Spool(Reader):
             # Its products are on the disk. If this rename is lost, recovery repeats it.
             job.path.rename(target)
         else:
+            # Somebody is told of it: the names of its products too are on the disk before that.
+            durable.fsync(job.path)
             durable.move(job.path, target)
         return folder
 
