@@ -72,16 +72,16 @@ def no_work(*, decode: bool = False) -> Mapping[str, Callable[..., None]]:
         report.part("cutout")(0.0, "reading the photo")
         if decode:
             stages.decode(job.input, limits.max_pixels, limits.max_side, stages.MIN_SIDE, stages.LONGEST_SIDE)
-        durable.replace(job.path / layout.CUTOUT_PNG, b"a cut-out")
+        durable.replace(job.path / layout.CUTOUT_PNG, b"a cut-out", named=False)
 
     def geometry(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> None:
         report.part("geometry")(0.0, "making the shape")
         time.sleep(_seconds())
-        durable.replace(job.path / layout.GEOMETRY_GLB, b"a mesh")
+        durable.replace(job.path / layout.GEOMETRY_GLB, b"a mesh", named=False)
 
     def texture(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> None:
         report.part("texture")(0.0, "reading the shape")
-        durable.replace(job.path / layout.MODEL_GLB, b"a model")
+        durable.replace(job.path / layout.MODEL_GLB, b"a model", named=False)
 
     return {"cutout": cutout, "geometry": geometry, "texture": texture}
 

@@ -1,4 +1,4 @@
-"""What the service itself costs: stages that do nothing, a 200 KB photo, every write on the disk, beside other systems.
+"""What the service itself costs: stages that do nothing, a 200 KB photo, every write on the disk, beside others.
 
     python -m benchmarks overhead
 

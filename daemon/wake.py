@@ -48,7 +48,7 @@ class Wake:
         self._arrivals: Inotify | None = None
 
     def on_arrivals(self, folders: Iterable[Path]) -> None:
-        """Let whatever comes to one of the folders ring the bell too; where the kernel refuses, the scans do it all."""
+        """Let whatever comes to one of the folders ring the bell too; without file events the scans do it all."""
         try:
             self._arrivals = Inotify()
             for folder in folders:

@@ -36,6 +36,7 @@ GZIP = Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
 """For long texts. Pictures are compressed already, and a model must answer ranges."""
 
 ROUTES = (
+    Route("/api/jobs/{job_id}/status", jobs.status),  # first, because it is what clients ask again and again
     Route("/", page.home),
     Route("/page/{file:path}", page.file),
     Route("/health", health.health),
@@ -51,7 +52,6 @@ ROUTES = (
     Route("/api/jobs", jobs.listing, middleware=[GZIP]),
     Route("/api/jobs/metrics/gpu", health.metrics_gpu),
     Route("/api/jobs/{job_id}", jobs.one, methods=["GET", "DELETE"]),
-    Route("/api/jobs/{job_id}/status", jobs.status),
     Route("/api/jobs/{job_id}/events", events.job_events),
     Route("/api/events", events.events),
     Route("/api/jobs/{job_id}/generate-multiangle", jobs.generate_multiangle, methods=["POST"]),

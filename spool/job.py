@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from spool import layout
+from spool import layout, small
 from spool.errors import InvalidRequest
 from spool.ids import is_job_id, new_id
 
@@ -92,7 +93,7 @@ class Request:
 
     def as_json(self) -> dict[str, Any]:
         """The value `parse` reads back."""
-        return asdict(self)
+        return dict(vars(self))
 
     def wanting(self, *, views: bool, model: bool) -> Request:
         """The same request with other wishes."""
@@ -164,7 +165,7 @@ class Job:
     def read(cls, path: Path) -> Job:
         """Parse the job directory at `path`. Raises FileNotFoundError or InvalidRequest."""
         try:
-            return cls(path, Request.parse((path / layout.REQUEST).read_bytes()))
+            return cls(path, Request.parse(small.read(f"{path}/{layout.REQUEST}")))
         except NotADirectoryError:  # a file that somebody gave the name of a job
             raise FileNotFoundError(path) from None
 
@@ -180,11 +181,11 @@ class Job:
     @property
     def cancelled(self) -> bool:
         """Whether a person asked for this job to stop."""
-        return (self.path / layout.CANCEL).exists()
+        return os.path.exists(f"{self.path}/{layout.CANCEL}")  # noqa: PTH110
 
     def has(self, product: str) -> bool:
         """Whether that product is published."""
-        return (self.path / product).exists()
+        return os.path.exists(f"{self.path}/{product}")  # noqa: PTH110
 
     def next_folder(self) -> str:
         """Where this job belongs: the stage whose product is missing, or where finished ones go."""

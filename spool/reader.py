@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from spool import layout
+from spool import layout, small
 from spool.errors import InvalidRequest, NoSuchJob
 from spool.ids import is_job_id, only
-from spool.job import Job
+from spool.job import Job, Request
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING
 from spool.status import Status
 
 # In the order jobs move, with `running` between the waiting folders: a job that moves on while a reader
-# walks this list moves towards where the reader will look next.
-_SEARCH = (HELD, INBOX, RUNNING, layout.GEOMETRY, RUNNING, layout.TEXTURE, RUNNING, DONE, FAILED)
+# walks this list moves towards where the reader will look next. `done` comes first too: most jobs lie there, and what
+# lies there has moved for the last time.
+_SEARCH = (DONE, HELD, INBOX, RUNNING, layout.GEOMETRY, RUNNING, layout.TEXTURE, RUNNING, DONE, FAILED)
 PASSES = 4
 LOOKED_THROUGH = 2000
 """Jobs whose requests are read for one page of those with a tag."""
@@ -58,22 +59,24 @@ class Reader:
         """
         if is_job_id(job_id):
             for _ in range(PASSES):
-                for folder, path in self._places(job_id):
+                for folder, worker, place in self._places(job_id):
                     try:
-                        job = Job.read(path)
-                    except FileNotFoundError:
+                        content = small.read(f"{place}/{layout.REQUEST}")
+                    except (FileNotFoundError, NotADirectoryError):
                         continue
-                    worker = path.parent.name if folder == RUNNING else None
-                    return Found(job, folder, worker, Status.read(path))
+                    job = Job(Path(place), Request.parse(content))
+                    return Found(job, folder, worker, Status.read(job.path))
         raise NoSuchJob(job_id)
 
-    def _places(self, job_id: str) -> Iterator[tuple[str, Path]]:
+    def _places(self, job_id: str) -> Iterator[tuple[str, str | None, str]]:
+        root, workers = str(self.root), None
         for folder in _SEARCH:
             if folder == RUNNING:
-                for worker in os.listdir(self.root / RUNNING):
-                    yield RUNNING, self.root / RUNNING / worker / job_id
+                workers = os.listdir(f"{root}/{RUNNING}") if workers is None else workers
+                for worker in workers:
+                    yield RUNNING, worker, f"{root}/{RUNNING}/{worker}/{job_id}"
             else:
-                yield folder, self.root / folder / job_id
+                yield folder, None, f"{root}/{folder}/{job_id}"
 
     def open_file(self, job_id: str, name: str) -> BinaryIO:
         """A file of a job, opened: it stays readable while the job moves or is deleted.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from spool import layout, priority
+from spool import layout, priority, small
 from spool.errors import NoSuchJob
 from spool.estimate import estimate
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, STAGE_OF_FOLDER
@@ -97,7 +97,7 @@ def _measured(found: Found) -> dict[str, Any] | None:
     if found.folder != DONE:
         return None
     try:
-        told = json.loads((found.job.path / layout.ANALYSIS).read_bytes())
+        told = json.loads(small.read(f"{found.job.path}/{layout.ANALYSIS}"))
     except (FileNotFoundError, ValueError):
         return None
     return {key: told[key] for key in MEASURED if key in told}

@@ -49,7 +49,7 @@ class System(ABC):
     def strike(self) -> None:
         """kill -9 the worker in the middle of a job, and start what a service manager would start again."""
 
-    def prepare(self, photo: bytes) -> None:
+    def prepare(self, photo: bytes) -> None:  # noqa: B027 (most have nothing to do)
         """What a client does before the clock starts."""
 
     def count(self) -> int:
