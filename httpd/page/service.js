@@ -1,4 +1,4 @@
-// Devices and queue at a glance, from /health.
+// Devices at a glance, from /health.
 
 import { bytes, percent } from "./words.js";
 
@@ -32,9 +32,6 @@ export function showService(health) {
     devices.push(chip);
   }
   replaceIfChanged($("devices"), devices);
-  const waiting = Object.values(health.queue).reduce((sum, count) => sum + count, 0);
-  const words = [health.engine && `engine ${health.engine}`, waiting ? `${waiting} waiting` : "queue empty"];
-  $("waiting").textContent = words.filter(Boolean).join(" · ");
   $("service").title = health.notes.join("\n");
 }
 
