@@ -124,6 +124,10 @@ def parser() -> argparse.ArgumentParser:
     ):
         add(name, what, f"protoscale {name} 9c1f2a").add_argument("jobs", nargs="+", metavar="JOB", help=JOB)
 
+    queue = add("queue", "tell what runs and waits, in order, and until when", "protoscale queue", json=True)
+    queue.add_argument(
+        "--first", type=_positive, default=20, metavar="N", help="of those that wait, N (default %(default)s)"
+    )
     pause = add(
         "pause",
         "begin no more jobs until `resume`; uploads are taken",
