@@ -2,9 +2,9 @@
 
     python -m benchmarks.pipeline [--full]
 
-One device removes backgrounds and textures, one (or two, or four) makes geometry. Jobs come all at once, or one by one
-as fast as the busiest device can take them. Sequential running, one worker that takes each job through all its stages,
-is measured in the same run.
+One device removes backgrounds and textures, one (or two, or four) makes geometry. Jobs come all at once, or one by
+one as fast as the busiest device can take them. Sequential running, one worker that takes each job through all its
+stages, is measured in the same run.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from threading import Barrier
 
 from benchmarks.figures import Figure, Section
 from benchmarks.sleeping import Pace, Slept, environ, photo
@@ -27,10 +30,16 @@ from spool.draft import Draft
 from spool.job import Request
 from spool.layout import DONE, FAILED, STAGES
 from spool.spool import Spool
+from spool.status import Status
 
 ROOT = Path(__file__).resolve().parent.parent
 RATIOS = ((1.0, 20.0, 25.0), (1.0, 25.0, 20.0), (1.0, 40.0, 10.0))
 REACH = 0.98
+JOBS = {True: 200, False: 40}
+PERIOD = {True: 2.0, False: 0.6}
+"""Seconds of the busiest device for a job, in full and quick: a tenth, and a fortieth, of what a card takes."""
+TOGETHER = {True: 3, False: 2}
+"""Services at once: they sleep. All of them are ready before the first job comes."""
 PATIENCE = 3600.0
 
 
@@ -63,12 +72,16 @@ class Setting:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run gave. `arrived` are the seconds at which each job was there, from the first one's arrival."""
+    """What one run gave. `arrived` are the seconds at which each job was there, from the first one's arrival.
+
+    `timings` are those that the service recorded, job by job: a stage with its finishing.
+    """
 
     setting: Setting
     arrived: Sequence[float]
     seconds: float
     slept: Sequence[Slept]
+    timings: Sequence[Mapping[str, float]]
 
     @property
     def bound(self) -> float:
@@ -77,6 +90,22 @@ class Run:
     @property
     def efficiency(self) -> float:
         return self.bound / self.seconds
+
+    def pauses(self, stage: str) -> list[float]:
+        """Seconds between two stages of a device, the second being `stage`, whose job was there already."""
+        there = {(slept.job, slept.stage): slept.ended for slept in self.slept}
+        before = {"cutout": None, "geometry": "cutout", "texture": "geometry"}[stage]
+        workers = defaultdict(list)
+        for slept in self.slept:
+            workers[slept.worker].append(slept)
+        return [
+            later.began - earlier.ended
+            for mine in workers.values()
+            for earlier, later in pairwise(mine)
+            if later.stage == stage
+            # Finished beside its device by then, and moved: a tenth of a second, and then some.
+            and (before is None or there[later.job, before] < earlier.ended - 0.5)
+        ]
 
     @property
     def of_the_busiest(self) -> float:
@@ -108,8 +137,19 @@ def least(setting: Setting, arrived: Sequence[float]) -> float:
     return max(alone, first, others)
 
 
-def run(setting: Setting) -> Run:
-    """Start a service, let the jobs come, wait until the last is done."""
+def run_all(settings: Sequence[Setting], together: int) -> dict[Setting, Run]:
+    """Every one of them, some at once: those begin with their work together, so that none starts beside another's."""
+    runs: dict[Setting, Run] = {}
+    for at in range(0, len(settings), together):
+        batch = settings[at : at + together]
+        everybody = Barrier(len(batch))
+        with ThreadPoolExecutor(len(batch)) as pool:
+            runs.update(zip(batch, pool.map(lambda one: run(one, everybody), batch), strict=True))  # noqa: B023
+    return runs
+
+
+def run(setting: Setting, everybody: Barrier | None = None) -> Run:
+    """Start a service, let the jobs come (when `everybody` is ready), wait until the last is done."""
     with tempfile.TemporaryDirectory(prefix="protoscale-bench-") as name:
         folder = Path(name)
         spool, trace = Spool.open(folder / "spool"), folder / "trace"
@@ -120,12 +160,16 @@ def run(setting: Setting) -> Run:
         try:
             drafts = [drafted(spool, at) for at in range(setting.jobs)]
             until_ready(spool, service)
+            if everybody:
+                everybody.wait()
             began, arrived = arrive(drafts, setting.interval)
             ended = until_done(spool, setting.jobs, service)
         finally:
             service.terminate()
             service.wait()
-        return Run(setting, arrived, ended - began, Slept.all_in(trace))
+        done = [spool.root / DONE / job_id for job_id in spool.waiting(DONE)]
+        timings = [Status.read(path).timings for path in done]
+        return Run(setting, arrived, ended - began, Slept.all_in(trace), timings)
 
 
 def drafted(spool: Spool, at: int) -> Draft:
@@ -158,7 +202,6 @@ def until_done(spool: Spool, jobs: int, service: subprocess.Popen[bytes]) -> flo
     """When (monotonic) the last job was in `done/`."""
     deadline = time.monotonic() + PATIENCE
     done = spool.root / DONE
-    # The number of links of a folder is two more than its folders, on file systems that count; names are sure.
     while len(os.listdir(done)) < jobs:
         assert service.poll() is None and time.monotonic() < deadline, "the service ended"
         assert not os.listdir(spool.root / FAILED), "a job failed"
@@ -166,55 +209,64 @@ def until_done(spool: Spool, jobs: int, service: subprocess.Popen[bytes]) -> flo
     return time.monotonic()
 
 
+def setting(ratio: tuple[float, float, float], geometry: int, full: bool, *, steady: bool = False) -> Setting:
+    """At a pace at which the busiest device needs `PERIOD` seconds for a job."""
+    busiest = max(ratio[0] + ratio[2], ratio[1] / max(1, geometry))
+    return Setting(Pace(ratio, PERIOD[full] / busiest), geometry, JOBS[full], steady)
+
+
 def settings(full: bool) -> list[Setting]:
     """What is run."""
-    jobs = 200 if full else 40
-    unit = 0.025
-    made = [Setting(Pace(ratio, unit), 1, jobs) for ratio in RATIOS]
-    made += [Setting(Pace(RATIOS[0], unit), 1, jobs, steady=True)]
-    if full:
-        made += [Setting(Pace(ratio, unit), 1, jobs, steady=True) for ratio in RATIOS[1:]]
-        made += [
-            Setting(Pace(ratio, unit), devices, jobs, steady)
-            for devices in (2, 4)
-            for ratio in RATIOS
-            for steady in (False, True)
-        ]
-    return made
+    if not full:
+        return [setting(ratio, 1, full) for ratio in RATIOS] + [setting(RATIOS[0], 1, full, steady=True)]
+    bursts = [setting(ratio, devices, full) for devices in (1, 2, 4) for ratio in RATIOS]
+    return bursts + [setting(ratio, 1, full, steady=True) for ratio in RATIOS]
 
 
 def measure(full: bool) -> Section:
     """Run everything; the figures are shares of what was possible."""
-    runs = [run(setting) for setting in settings(full)]
+    beside = settings(full)
+    ratios = RATIOS if full else RATIOS[:1]
+    alone = [replace(setting(ratio, 1, full), geometry=0, jobs=JOBS[full] // 5) for ratio in ratios]
+    runs = run_all([*beside, *alone], TOGETHER[full])
     figures = [
-        Figure(one.setting.name, "share of the bound", [one.efficiency], REACH, at_most=False) for one in runs
+        Figure(
+            name.name, "share of the bound", [runs[name].efficiency], REACH if full else None, at_most=False
+        )
+        for name in beside
     ]
     figures += [
-        Figure(f"{one.setting.name}: the busiest device works", "share of the time", [one.of_the_busiest])
-        for one in runs
+        Figure(f"{name.name}: the busiest device works", "share of the time", [runs[name].of_the_busiest])
+        for name in beside
+        if not name.steady
     ]
-    facts = {}
-    for ratio in RATIOS if full else RATIOS[:1]:
-        alone = run(Setting(Pace(ratio, runs[0].setting.pace.unit), 0, 40 if full else 10))
-        beside = next(one for one in runs if one.setting.pace.ratio == ratio and not one.setting.steady)
-        rates = [one.setting.jobs / one.seconds for one in (beside, alone)]
+    for ratio, one in zip(ratios, alone, strict=True):
+        rates = [runs[name].setting.jobs / runs[name].seconds for name in (setting(ratio, 1, full), one)]
+        most = sum(ratio) / max(ratio[0] + ratio[2], ratio[1])
         text = ":".join(f"{part:g}" for part in ratio)
-        figures.append(
-            Figure(f"{text}: two workers over one that does all", "times the jobs", [rates[0] / rates[1]])
-        )
-        facts[f"{text}, at most"] = (
-            f"{sum(ratio) / max(ratio[0] + ratio[2], ratio[1]):.2f} times by the stage times"
-        )
-    return Section(
-        "pipeline",
-        "Pipeline",
-        f"The real supervisor, workers, stages and files with an engine that sleeps: {runs[0].setting.jobs} jobs, a "
-        f"unit of {runs[0].setting.pace.unit * 1e3:g} ms, each stage's time jittered by a fifth. The bound is the "
-        "least time that any schedule needs for the drawn times: all the work of the busiest device, begun when its "
-        "first work can be there and followed by the shortest stage that must follow. The service gets nothing.",
-        figures,
-        facts=facts,
-    )
+        what = f"{text}: two workers over one that does all, of {most:.2f} possible"
+        figures.append(Figure(what, "times the jobs", [rates[0] / rates[1]]))
+    for stage in STAGES:
+        pauses = [
+            1e3 * pause for name in beside if not name.steady for pause in runs[name].pauses(stage.name)
+        ]
+        figures.append(Figure(f"a device waits before a {stage.name} that is there", "ms", pauses))
+    return Section("pipeline", "Pipeline", HOW.format(JOBS[full], PERIOD[full]), figures, facts=FACTS[full])
+
+
+HOW = (
+    "The real supervisor, workers, stages and files with an engine that sleeps: {} jobs, each stage's time jittered "
+    "by a fifth, at a pace at which the busiest device needs {:g} s for a job; two or three services run at once. "
+    "The bound is the least time that any schedule needs for the drawn times: all the work of the busiest device, "
+    "begun when its first work can be there and followed by the shortest stage that must follow. "
+    "The service gets nothing of it. Steady jobs come exactly as fast as the busiest device can take them."
+)
+FACTS: Mapping[bool, Mapping[str, str]] = {
+    True: {},
+    False: {
+        "quick": "40 jobs are too few for a reach: filling and draining the pipeline weighs five times as much"
+    },
+}
 
 
 def told(section: Section) -> str:

@@ -105,14 +105,12 @@ class SleepingEngine(SphereEngine):
         self._sleep("cutout", int(high) * 256 + int(low), progress)
         return Cutout(photo.convert("RGBA"), (), {"alpha": "kept"})
 
-    def geometry(self, cutout: Image.Image, order: Order, progress: Progress) -> Unfinished:  # type: ignore[override]
+    def geometry(self, cutout: Image.Image, order: Order, progress: Progress) -> Unfinished:
         """A sphere, later."""
         self._sleep("geometry", order.seed, progress)
         return Unfinished(_shaped, (cutout, order))
 
-    def texture(  # type: ignore[override]
-        self, mesh: Trimesh, cutout: Image.Image, order: Order, progress: Progress
-    ) -> Unfinished:
+    def texture(self, mesh: Trimesh, cutout: Image.Image, order: Order, progress: Progress) -> Unfinished:
         """A painted sphere, later."""
         self._sleep("texture", order.seed, progress)
         return Unfinished(_painted, (mesh, cutout, order))
@@ -170,7 +168,7 @@ def _spawn(config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> B
 
 def _work(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> None:
     choose.build = lambda config, post: SleepingEngine(post.name, Pace.heard(), Path(os.environ[TRACE]))
-    choose.LEAVES_WORK = (*choose.LEAVES_WORK, SleepingEngine.name)
+    vars(choose)["LEAVES_WORK"] = (SleepingEngine.name,)
     process.main(parent, config, post, pulse, geometry_workers)
 
 

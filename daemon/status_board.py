@@ -15,7 +15,7 @@ from spool import board as spool_board
 from spool import layout
 from spool.board import Board, Slot
 from spool.line import how_many
-from spool.pause import is_paused
+from spool.pause import paused
 from spool.spool import Spool
 from spool.status import Status
 
@@ -99,7 +99,8 @@ def _resident(pid: int | None) -> int | None:
 def status_line(current: Board, spool: Spool) -> str:
     """One line for people: what waits, who works on what."""
     waiting = sum(how_many(spool.root, stage.folder) for stage in layout.STAGES)
-    held_back = " (paused)" if is_paused(spool.root) else ""
+    held = paused(spool.root)
+    held_back = f" (paused since {held.since}{': ' if held.reason else ''}{held.reason})" if held else ""
     return (
         f"{waiting} waiting{held_back}; {', '.join(map(_at_work, current.workers))}; engine {current.engine}"
     )

@@ -103,6 +103,7 @@ class Supervisor:
         self.stop_hung()
         for part in (self.take_in, self.sweep, self.tell):
             self._despite_the_disk(part)
+        self._systemd.alive()  # we are, whatever the disk did
         self.rest()
 
     # --- signals ---------------------------------------------------------------------------------------
@@ -179,11 +180,12 @@ class Supervisor:
         if self.draining:
             return
         now = time.monotonic()
+        # First, since it imports least: people may upload while the workers import.
+        if self.web and not self.web.running and now >= self.web.backoff.due:
+            self.web.start()
         for crew in self.crews:
             if crew.pid is None and now >= crew.due and not self.inquest.is_open(crew.post.name):
                 crew.start()
-        if self.web and not self.web.running and now >= self.web.backoff.due:
-            self.web.start()
 
     def stop_hung(self) -> None:
         """End workers that got no further for too long, or that outlive the drain."""
@@ -220,7 +222,6 @@ class Supervisor:
             log.info("ready: spool %s, engine %s, %d workers", self.spool.root, self.engine, len(self.crews))
             self._systemd.tell("READY=1", f"MAINPID={os.getpid()}")
         self._systemd.status(status_line(current, self.spool))
-        self._systemd.alive()
 
     def rest(self) -> None:
         """Sleep until a child ends, a signal or a file event comes, or it is time to look again."""

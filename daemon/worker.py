@@ -81,8 +81,7 @@ class Worker:
         self._disk_troubles = 0
         self._disk_awaited_until = 0.0
         self._attempts = 0
-        folders = [layout.STAGE_NAMED[stage].folder for stage in post.stages]
-        self._heads = {folder: Head(spool.root, folder) for folder in folders}
+        self._heads = heads_of(spool, post)
         self._tally = Tally(spool.root, post.name)
 
     def drain(self, signum: int = 0, frame: FrameType | None = None) -> None:
@@ -299,6 +298,12 @@ class Worker:
     def _tell(self, job: Job, message: str) -> None:
         with disk.unimportant(f"status of job {job.id}"):
             replace(Status.read(job.path), message=message, worker=None).write(job.path)
+
+
+def heads_of(spool: Spool, post: Post) -> dict[str, Head]:
+    """The lines that a worker of this post claims from, by folder."""
+    folders = [layout.STAGE_NAMED[stage].folder for stage in post.stages]
+    return {folder: Head(spool.root, folder) for folder in folders}
 
 
 def _outcome(finished: Finished) -> tuple[Status, None]:

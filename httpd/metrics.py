@@ -25,6 +25,7 @@ from spool import layout, tally
 from spool.board import BUSY, IDLE, Board, Slot, slots_of
 from spool.ids import made_at
 from spool.line import how_many, line_in
+from spool.pause import is_paused
 from spool.spool import Spool
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -77,7 +78,12 @@ class SpoolMetrics(Collector):
             jobs.add_metric([folder], how_many(self._spool.root, folder))
         running = sum(len(self._spool.waiting(f"{layout.RUNNING}/{name}")) for name in self._spool.workers())
         jobs.add_metric([layout.RUNNING], running)
-        yield from (depth, age, jobs)
+        paused = GaugeMetricFamily(
+            "protoscale_queue_paused",
+            "1 while the queue is paused: no job is begun.",
+            value=float(is_paused(self._spool.root)),
+        )
+        yield from (depth, age, jobs, paused)
 
     def _work(self) -> Iterator[Metric]:
         stages, failures = tally.added_up(self._spool.root)

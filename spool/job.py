@@ -19,6 +19,7 @@ MAX_SEED = 2**32 - 1
 FORMAT = 1
 MAX_TAGS = 20
 MAX_TAG = 50
+MAX_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,20 @@ def _check_tags(tags: tuple[str, ...]) -> None:
             raise InvalidRequest(f"tag {tag!r} holds a comma, which is what separates tags")
     if len(set(tags)) < len(tags):
         raise InvalidRequest(f"tags {', '.join(tags)} name one twice")
+
+
+def tags_in(text: str) -> tuple[str, ...]:
+    """The tags in a text, between commas. `Request` says which are none."""
+    return tuple(tag for part in text.split(",") if (tag := part.strip()))
+
+
+def check_name(name: str) -> str:
+    """A name that somebody gives a job. Raises InvalidRequest: results are put into folders named after it."""
+    if not (0 < len(name) <= MAX_NAME and name.isprintable() and "/" not in name and name.strip(". ")):
+        raise InvalidRequest(
+            f"name {name[:80]!r} is not a name of 1 to {MAX_NAME} printable characters without `/`"
+        )
+    return name
 
 
 def _printable(name: str) -> str:

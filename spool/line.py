@@ -4,7 +4,7 @@ Two ways to look, made for folders that hold 100,000 jobs. A reader keeps the wh
 the folder changed. A claimer takes from the head and needs no more than that: it reads the first thousand at a time.
 
 A long line that changes all the time would be read all the time. So a reading of more than a hundred jobs counts for
-a while, 20 times as long as it took: at most a twentieth of the time goes into reading, and what is told of a thousand
+a while, 20 times as long as it took: at most a twentieth of the time goes into reading, and what is told of 1,000
 jobs may be some milliseconds old, of 100,000 a second or two. Short lines are always read as they are.
 """
 

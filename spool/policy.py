@@ -12,9 +12,12 @@ from spool.layout import GEOMETRY, INBOX, TEXTURE
 FIRST_REST = 2.0
 LONGEST_REST = 60.0
 
-FINISHING = 2
-"""Jobs of one worker that are finished beside its device at most: more would only hold memory, since the device is
-faster or is not."""
+FINISHING = 4
+"""Jobs of one worker that are finished beside its device at most, each holding a model in memory.
+
+Where presets are mixed, quick steps of the device come in rows, and with two the device waited for its finisher: four
+are worth 2 to 6 parts in a hundred of a queue (`benchmarks/simulate.py`).
+"""
 
 
 def rest_after(tried: int) -> float:

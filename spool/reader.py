@@ -24,6 +24,8 @@ from spool.status import Status
 # lies there has moved for the last time.
 _SEARCH = (DONE, HELD, INBOX, RUNNING, layout.GEOMETRY, RUNNING, layout.TEXTURE, RUNNING, DONE, FAILED)
 PASSES = 4
+LOOKED_THROUGH = 2000
+"""Jobs whose requests are read for one page of those with a tag."""
 
 
 @dataclass(frozen=True)
@@ -92,16 +94,8 @@ class Reader:
 
     def newest(self, limit: int, before: str | None = None) -> list[Found]:
         """Up to `limit` jobs, newest first, older than the id `before`."""
-        ids = {
-            name for folder in (HELD, INBOX, layout.GEOMETRY, layout.TEXTURE) for name in self.waiting(folder)
-        }
-        for worker in self.workers():
-            ids.update(self.waiting(f"{RUNNING}/{worker}"))
-        ids.update(self.waiting(DONE), self.waiting(FAILED))
         page: list[Found] = []
-        for job_id in sorted(ids, reverse=True):
-            if before is not None and job_id >= before:
-                continue
+        for job_id in self._older_than(before):
             if len(page) == limit:
                 break
             try:
@@ -109,3 +103,32 @@ class Reader:
             except (NoSuchJob, InvalidRequest):
                 continue  # deleted, or damaged, since it was listed
         return page
+
+    def tagged(self, tag: str, limit: int, before: str | None = None) -> tuple[list[Found], str | None]:
+        """Up to `limit` jobs with a tag, newest first, and the id before which to go on; None at the end.
+
+        At most `LOOKED_THROUGH` jobs are looked at, so there may be few on a page, or none, and still more behind.
+        """
+        page: list[Found] = []
+        last = None
+        for looked, job_id in enumerate(self._older_than(before)):
+            if len(page) == limit or looked == LOOKED_THROUGH:
+                return page, last
+            last = job_id
+            try:
+                found = self.find(job_id)
+            except (NoSuchJob, InvalidRequest):
+                continue
+            if tag in found.job.request.tags:
+                page.append(found)
+        return page, None
+
+    def _older_than(self, before: str | None) -> list[str]:
+        """Every job older than that one, or every job, newest first."""
+        ids = {
+            name for folder in (HELD, INBOX, layout.GEOMETRY, layout.TEXTURE) for name in self.waiting(folder)
+        }
+        for worker in self.workers():
+            ids.update(self.waiting(f"{RUNNING}/{worker}"))
+        ids.update(self.waiting(DONE), self.waiting(FAILED))
+        return sorted((job_id for job_id in ids if before is None or job_id < before), reverse=True)

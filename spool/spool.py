@@ -39,7 +39,7 @@ class Spool(Reader):
         spool = cls(root.absolute())
         try:
             durable.make_folder(spool.root)
-            for folder in layout.FOLDERS:
+            for folder in (*layout.FOLDERS, pause.FOLDER):
                 (spool.root / folder).mkdir(exist_ok=True)
             # A job is no safer than the folder it lies in. Each time, because whoever made the folders may have
             # died before this line.
@@ -59,8 +59,7 @@ class Spool(Reader):
     # --- the worker's moves ----------------------------------------------------------------------------
 
     def enlist(self, worker: str) -> None:
-        """Make the folder that a worker claims into, on the disk before any job is in it, and the one it watches."""
-        (self.root / pause.FOLDER).mkdir(exist_ok=True)
+        """Make the folder that a worker claims into, on the disk before any job is in it."""
         (self.root / RUNNING / worker).mkdir(exist_ok=True)
         durable.fsync(self.root / RUNNING)
 

@@ -81,7 +81,9 @@ def test_finishing_beside_the_device_lets_the_next_job_begin() -> None:
     assert [told.times[job.id].finishes for job in jobs(3)] == [14.0, 24.0, 34.0]
 
 
-def test_a_slow_finisher_holds_its_device_up_at_two_jobs() -> None:
+def test_a_slow_finisher_holds_its_device_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "FINISHING", 2)
+
     def beside(seat: str, stage: str, job: Queued) -> Span:
         return Span(1.0, 10.0)
 

@@ -18,7 +18,7 @@ import pytest
 from daemon.inbox import Inbox
 from daemon.retention import sweep_tmp
 from daemon.supervisor import log as supervisor_log
-from spool import durable, filesystem, lock
+from spool import durable, filesystem, lock, pause, priority
 from spool.draft import ADOPTION, resume_adoptions
 from spool.errors import NoSuchJob, SpoolUnusable
 from spool.job import Job, Request
@@ -418,7 +418,28 @@ def test_looking_whether_renames_work_leaves_nothing_behind(spool: Spool) -> Non
     before = sorted(spool.root.rglob("*"))
     Spool.open(spool.root)
     assert sorted(spool.root.rglob("*")) == before
-    assert {path.name for path in spool.root.iterdir()} == set(FOLDERS)
+    assert {path.name for path in spool.root.iterdir()} == {*FOLDERS, pause.FOLDER}
+
+
+def test_invariant_11_a_priority_is_on_the_disk_before_its_job_appears(spool: Spool) -> None:
+    draft = spool.draft(Request.new(source="cli", name="a.png", suffix=".png"))
+    draft.input.write_bytes(picture())
+    heard = Listener()
+    with Shim(spool.root, heard).installed():
+        job = draft.publish("inbox", priority.HIGH)
+        assert heard.calls.index("fsync priority") < heard.calls.index(f"rename {job.id}")
+        for wanted in (priority.LOW, priority.NORMAL, priority.LOW):
+            spool.prioritise(job.id, wanted)
+            assert heard.calls[-1] == "fsync priority"
+
+
+def test_invariant_11_a_pause_and_its_end_are_on_the_disk_when_told(spool: Spool) -> None:
+    heard = Listener()
+    with Shim(spool.root, heard).installed():
+        pause.pause(spool.root)
+        assert heard.calls[-2:] == ["rename paused.json", "fsync queue"]
+        pause.resume(spool.root)
+        assert heard.calls[-2:] == ["rename .resumed", "fsync queue"]
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "vfat", "fuse.sshfs", "fuseblk", "tmpfs", "overlay"])
