@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -47,15 +48,9 @@ def measure(full: bool) -> Section:
                     each = max(1, volume // (size * MB * count))
                     mine, theirs = [], []
                     for _ in range(turns):
-                        theirs.append(
-                            _timed(count, each, lambda at, raw=raw, content=content: _write(raw, at, content))
-                        )
+                        theirs.append(_timed(count, each, partial(_write, raw, content)))
                         shutil.rmtree(raw, ignore_errors=True)
-                        mine.append(
-                            _timed(
-                                count, each, lambda at, port=ours.port, content=content: _post(port, content)
-                            )
-                        )
+                        mine.append(_timed(count, each, partial(_post, ours.port, content)))
                         for path in (spool.root / "held").iterdir():
                             shutil.rmtree(path)
                         memory.append(process.memory_info().rss)
@@ -76,8 +71,8 @@ def measure(full: bool) -> Section:
     return Section(
         "uploads",
         "Uploads",
-        f"{turns} turns of {volume / MB:.0f} MB each; multipart, one connection a client, everything on the disk before "
-        "the answer; the program writes and fsyncs files of the same size with as many threads",
+        f"{turns} turns of {volume / MB:.0f} MB each; multipart, one connection a client, all on the disk before the "
+        "answer; the program writes and fsyncs files of the same size with as many threads",
         figures,
         plots=[Plot("uploads", "Uploads against write and fsync", "clients", "rate, x", curves, log_x=True)],
     )
@@ -96,7 +91,7 @@ def _timed(clients: int, each: int, one: Callable[[int], None]) -> float:
     return time.perf_counter() - began
 
 
-def _write(folder: Path, number: int, content: bytes) -> None:
+def _write(folder: Path, content: bytes, number: int) -> None:
     folder.mkdir(exist_ok=True)
     descriptor = os.open(folder / str(number), os.O_WRONLY | os.O_CREAT)
     try:
@@ -108,7 +103,7 @@ def _write(folder: Path, number: int, content: bytes) -> None:
         os.close(descriptor)
 
 
-def _post(port: int, content: bytes) -> None:
+def _post(port: int, content: bytes, number: int) -> None:
     head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="photo.jpg"\r\n\r\n'
     tail = b"\r\n--b--\r\n"
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
