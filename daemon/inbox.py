@@ -19,6 +19,7 @@ from spool import layout, picture
 from spool.draft import adopt, resume_adoptions
 from spool.ids import is_job_id
 from spool.job import Job, Request
+from spool.line import PATIENCE
 from spool.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -52,10 +53,19 @@ class Inbox:
         self._told: set[Path] = set()
         self._folders: dict[Path, tuple[int, float]] = {}
         self._cut_off = False
+        self._rested = 0.0
 
     def heard(self, path: Path) -> None:
         """A file event named `path` (called from the watching thread; adding to a set is atomic)."""
         self._closed.add(path)
+
+    @property
+    def due(self) -> bool:
+        """Whether to look: at once where something was heard of or is settling.
+
+        Else no sooner than 20 times as long as the last look took: among 100,000 jobs that takes a while.
+        """
+        return bool(self._closed or self._sights or self._cut_off) or time.monotonic() >= self._rested
 
     @property
     def settling(self) -> bool:
@@ -87,6 +97,7 @@ class Inbox:
             except OSError as error:
                 self._complain(path, error)
         self._sights = sights
+        self._rested = now + (1 + PATIENCE) * (time.monotonic() - now)
         self._told = {path for path in self._told if path in present or path.is_dir()}
         return jobs
 
@@ -108,7 +119,8 @@ class Inbox:
         """Regular files, by name; emptied folders that people dropped are removed on the way."""
         try:
             with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+                inside = (entry for entry in found if not (folder == self._root and _is_job(entry)))
+                entries = sorted(inside, key=lambda entry: entry.name)
         except FileNotFoundError:
             return  # a dropped folder that was taken back
         except OSError as error:
@@ -122,7 +134,7 @@ class Inbox:
             path = Path(entry.path)
             if entry.is_file():
                 yield path
-            elif entry.is_dir() and depth and not (folder == self._root and is_job_id(entry.name)):
+            elif entry.is_dir() and depth:
                 yield from self._files(path, depth - 1)
                 self._tidy(path)
 
@@ -184,6 +196,10 @@ class Inbox:
             self._told.add(path)
             advice = "make it readable for this user" if error.errno in _RIGHTS else "it is tried again"
             log.warning("%s stays as it is: %s; %s", path, error.strerror, advice)
+
+
+def _is_job(entry: os.DirEntry[str]) -> bool:
+    return is_job_id(entry.name) and entry.is_dir(follow_symlinks=False)
 
 
 def _plain_suffix(path: Path) -> str:

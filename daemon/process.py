@@ -16,7 +16,7 @@ from daemon.config import Config
 from daemon.devices import Post
 from daemon.errors import EngineUnavailable
 from daemon.pulse import Pulse
-from spool import layout
+from spool import layout, pause
 from spool.logs import to_stderr
 from spool.parent import die_with
 from spool.spool import Spool
@@ -79,7 +79,6 @@ def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_worke
     from daemon import decoding
     from daemon.engines.choose import LEAVES_WORK, build
     from daemon.finisher import Finisher
-    from daemon.wake import watch
     from daemon.worker import Worker
 
     if "cutout" in post.stages:
@@ -91,8 +90,8 @@ def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_worke
     worker = Worker(spool, config, post, engine, pulse, geometry_workers, finisher)
     signal.signal(signal.SIGTERM, worker.drain)
     worker.wake.on_signals()
-    folders = [spool.root / layout.STAGE_NAMED[stage].folder for stage in post.stages]
-    watch(folders, lambda _: worker.wake.ring())
+    folders = [layout.STAGE_NAMED[stage].folder for stage in post.stages]
+    worker.wake.on_arrivals([spool.root / folder for folder in (*folders, pause.FOLDER)])
     pulse.ready()
     log.info("ready on %s for %s with engine %s", post.device, ", ".join(post.stages), engine.name)
     worker.run()

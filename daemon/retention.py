@@ -14,7 +14,7 @@ from pathlib import Path
 from daemon.almanac import Almanac
 from daemon.config import Config
 from daemon.lease import being_read
-from spool import layout
+from spool import layout, priority
 from spool.draft import ADOPTION
 from spool.errors import SpoolError
 from spool.spool import Spool
@@ -30,6 +30,7 @@ def sweep(spool: Spool, config: Config, log: logging.Logger, almanac: Almanac) -
         sweep_ages(spool, config, log, almanac)
     sweep_size(spool, config.keep_size, log)
     sweep_tmp(spool, log, almanac)
+    priority.sweep(spool.root)
 
 
 def sweep_ages(spool: Spool, config: Config, log: logging.Logger, almanac: Almanac) -> None:

@@ -3,6 +3,9 @@
 Each reads the products of the stages before it, publishes its own, and touches nothing else, so that any job
 can be resumed anywhere, by anyone. Only workers import this module: it brings the mesh libraries along.
 
+The bytes of a product are on the disk when it is published, its name with the next attempt or move: a power cut
+between the two costs the stage once more.
+
 An engine may leave what needs no device to `finish`, which then runs in another process (`daemon.finisher`)
 while the device takes the next job: the stage returns it as a `Rest`.
 """
@@ -60,7 +63,7 @@ def cutout(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> N
     report.note(*cut.notes)
     text = PngImagePlugin.PngInfo()
     text.add_text(KEY, json.dumps({"facts": dict(cut.facts), "notes": list(cut.notes)}))
-    durable.replace(job.path / layout.CUTOUT_PNG, _png(cut.image, text))
+    durable.replace(job.path / layout.CUTOUT_PNG, _png(cut.image, text), named=False)
 
 
 def geometry(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> Rest | None:
@@ -96,7 +99,7 @@ def finish(job: Job, rest: Rest, report: Reporter) -> None:
     if isinstance(mesh, Unfinished):
         mesh = mesh(_from(MODEL_SHARE, report.part(rest.stage)))
     if rest.stage == "geometry":
-        durable.replace(job.path / layout.GEOMETRY_GLB, glb.write_glb(mesh, rest.extras))
+        durable.replace(job.path / layout.GEOMETRY_GLB, glb.write_glb(mesh, rest.extras), named=False)
         _publish_views_if_alone(job, report)
     else:
         _publish_model(job, mesh, rest, report)
@@ -110,9 +113,9 @@ def _publish_model(job: Job, textured: Trimesh, rest: Rest, report: Reporter) ->
     facts = {**analysis.analyse(textured, _faces_asked(rest.extras)), **rest.extras, "notes": rest.notes}
     if "used" in textured.metadata:  # what an engine can only tell when it is done
         facts["used"] = textured.metadata["used"]
-    durable.replace_json(job.path / layout.ANALYSIS, facts)
+    durable.replace_json(job.path / layout.ANALYSIS, facts, named=False)
     finishing(0.8, "writing the model")
-    durable.replace(job.path / layout.MODEL_GLB, glb.write_glb(textured, rest.extras))
+    durable.replace(job.path / layout.MODEL_GLB, glb.write_glb(textured, rest.extras), named=False)
 
 
 WORK: Mapping[str, Callable[[Job, Engine, PhotoLimits, Reporter], Rest | None]] = {
@@ -173,7 +176,7 @@ def _publish_views(job: Job, mesh: Trimesh, report: Reporter) -> None:
     progress = report.part("finishing")
     progress(0.0, "drawing the views")
     for at, (name, pixels) in enumerate(zip(layout.VIEWS, views.render_views(mesh), strict=True)):
-        durable.replace(job.path / name, _png(Image.fromarray(pixels)))
+        durable.replace(job.path / name, _png(Image.fromarray(pixels)), named=False)
         progress(0.1 * (at + 1), "drawing the views")
 
 

@@ -14,6 +14,8 @@ from daemon.nvml import Gpus
 from spool import board as spool_board
 from spool import layout
 from spool.board import Board, Slot
+from spool.line import how_many
+from spool.pause import paused
 from spool.spool import Spool
 from spool.status import Status
 
@@ -96,8 +98,12 @@ def _resident(pid: int | None) -> int | None:
 
 def status_line(current: Board, spool: Spool) -> str:
     """One line for people: what waits, who works on what."""
-    waiting = sum(len(spool.waiting(stage.folder)) for stage in layout.STAGES)
-    return f"{waiting} waiting; {', '.join(map(_at_work, current.workers))}; engine {current.engine}"
+    waiting = sum(how_many(spool.root, stage.folder) for stage in layout.STAGES)
+    held = paused(spool.root)
+    held_back = f" (paused since {held.since}{': ' if held.reason else ''}{held.reason})" if held else ""
+    return (
+        f"{waiting} waiting{held_back}; {', '.join(map(_at_work, current.workers))}; engine {current.engine}"
+    )
 
 
 def _at_work(slot: Slot) -> str:

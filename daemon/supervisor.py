@@ -103,6 +103,7 @@ class Supervisor:
         self.stop_hung()
         for part in (self.take_in, self.sweep, self.tell):
             self._despite_the_disk(part)
+        self._systemd.alive()  # we are, whatever the disk did
         self.rest()
 
     # --- signals ---------------------------------------------------------------------------------------
@@ -195,7 +196,7 @@ class Supervisor:
 
     def take_in(self) -> None:
         """Look through the inbox for dropped files; on a full disk they stay there, as safe as anywhere."""
-        if not self.draining and room_left(self.spool.root, self.config.reserve):
+        if not self.draining and self.inbox.due and room_left(self.spool.root, self.config.reserve):
             self.inbox.scan()
 
     def sweep(self) -> None:
@@ -221,7 +222,6 @@ class Supervisor:
             log.info("ready: spool %s, engine %s, %d workers", self.spool.root, self.engine, len(self.crews))
             self._systemd.tell("READY=1", f"MAINPID={os.getpid()}")
         self._systemd.status(status_line(current, self.spool))
-        self._systemd.alive()
 
     def rest(self) -> None:
         """Sleep until a child ends, a signal or a file event comes, or it is time to look again."""

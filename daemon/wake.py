@@ -2,6 +2,9 @@
 
 Events only wake; a scan decides. The kernel drops events when its queue overflows, watchdog passes that
 news on to nobody, and some file systems send none at all: a lost event costs one scan interval, never a job.
+
+Workers wait for job directories, whose names they need not hear: their loop waits at the kernel's own descriptor. The
+supervisor must hear which files people closed, and has watchdog tell it.
 """
 
 from __future__ import annotations
@@ -22,10 +25,19 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
-from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
+from watchdog.observers.inotify import InotifyFullEmitter
+from watchdog.observers.inotify_c import InotifyConstants
+
+from spool.ids import is_job_id
+from spool.inotify import COMES, Inotify
 
 log = logging.getLogger(__name__)
+
+NO_EVENTS = (
+    "no file events (%s): new jobs are noticed by scanning. "
+    "If a limit is reached, raise fs.inotify.max_user_instances or max_user_watches"
+)
 
 
 class Wake:
@@ -33,6 +45,16 @@ class Wake:
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._arrivals: Inotify | None = None
+
+    def on_arrivals(self, folders: Iterable[Path]) -> None:
+        """Let whatever comes to one of the folders ring the bell too; without file events the scans do it all."""
+        try:
+            self._arrivals = Inotify()
+            for folder in folders:
+                self._arrivals.watch(folder, COMES)
+        except (OSError, AttributeError) as error:
+            log.warning(NO_EVENTS, error)
 
     def on_signals(self) -> None:
         """Let every signal ring the bell too; its Python handler only has to set a flag."""
@@ -45,7 +67,10 @@ class Wake:
 
     def wait(self, seconds: float, others: Sequence[int] = ()) -> None:
         """Sleep until somebody rings, one of the `others` (descriptors) becomes readable, or time is up."""
-        readable, _, _ = select.select([self._read, *others], [], [], max(0.0, seconds))
+        bells = [self._read, *([self._arrivals.descriptor] if self._arrivals else [])]
+        readable, _, _ = select.select([*bells, *others], [], [], max(0.0, seconds))
+        if self._arrivals and self._arrivals.descriptor in readable:
+            self._arrivals.drain()
         if self._read in readable:
             with contextlib.suppress(BlockingIOError):  # a full pipe holds a whole number of reads
                 while len(os.read(self._read, 4096)) == 4096:
@@ -56,6 +81,9 @@ class Wake:
         signal.set_wakeup_fd(-1)
         os.close(self._read)
         os.close(self._write)
+        if self._arrivals:
+            self._arrivals.close()
+            self._arrivals = None
 
 
 class _Listener(FileSystemEventHandler):
@@ -63,7 +91,23 @@ class _Listener(FileSystemEventHandler):
         self._heard = heard
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        self._heard(Path(os.fsdecode(event.dest_path or event.src_path)))
+        path = Path(os.fsdecode(event.dest_path or event.src_path))
+        if not (event.is_directory and is_job_id(path.name)):  # a job for the workers
+            self._heard(path)
+
+
+class _Emitter(InotifyFullEmitter):
+    """Asks the kernel for what comes, and not for what leaves.
+
+    watchdog holds what leaves back for half a second, to pair it with where it comes up again, and everything after
+    it too: taking a file in would delay the news of the next one. An arrival without its departure is told by the
+    "full" emitter only.
+    """
+
+    def get_event_mask_from_filter(self) -> int:  # type: ignore[override]
+        """See inotify(7)."""
+        kinds = InotifyConstants
+        return kinds.IN_CLOSE_WRITE | kinds.IN_MOVED_TO | kinds.IN_CREATE | kinds.IN_DELETE_SELF
 
 
 def watch(folders: Iterable[Path], heard: Callable[[Path], None]) -> BaseObserver | None:
@@ -73,16 +117,13 @@ def watch(folders: Iterable[Path], heard: Callable[[Path], None]) -> BaseObserve
     """
     kinds: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent, DirMovedEvent, DirCreatedEvent]
     try:
-        observer = Observer()  # asks the kernel already, and may be refused
+        observer = BaseObserver(_Emitter)
         for folder in folders:
+            # Asks the kernel, and may be refused.
             observer.schedule(_Listener(heard), str(folder), recursive=False, event_filter=kinds)
         observer.daemon = True
         observer.start()
     except OSError as error:
-        log.warning(
-            "no file events (%s): new jobs are noticed by scanning. "
-            "If a limit is reached, raise fs.inotify.max_user_instances or max_user_watches",
-            error,
-        )
+        log.warning(NO_EVENTS, error)
         return None
     return observer

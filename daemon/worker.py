@@ -34,9 +34,10 @@ from daemon.pulse import Pulse
 from daemon.reporter import Drained, Reporter
 from daemon.stages import PhotoLimits, Rest
 from daemon.wake import Wake
-from spool import layout, policy, tally
+from spool import layout, pause, policy, tally
 from spool.job import Job
 from spool.layout import STAGE_OF_FOLDER, Stage
+from spool.line import LONG, Head, count_in, first_in
 from spool.settings import room_left
 from spool.spool import Spool
 from spool.status import Status, read_attempts, refund_attempt
@@ -78,8 +79,9 @@ class Worker:
         self._worked = time.monotonic()
         self._loaded = False
         self._disk_troubles = 0
-        self._paused_until = 0.0
+        self._disk_awaited_until = 0.0
         self._attempts = 0
+        self._heads = heads_of(spool, post)
         self._tally = Tally(spool.root, post.name)
 
     def drain(self, signum: int = 0, frame: FrameType | None = None) -> None:
@@ -108,13 +110,14 @@ class Worker:
         self.collect()
         if self.finisher and self.finisher.full:
             return False
-        if self._paused or not room_left(self.spool.root, self.config.reserve):
+        if self._may_not_claim:
             return False
         for folder in policy.order(self.post.stages, self._waiting, self._geometry_workers):
-            job = self.spool.claim(folder, self.post.name)
+            job = self.spool.claim(folder, self.post.name, self._heads[folder])
             if job:
                 self.take(job, STAGE_OF_FOLDER[folder])
                 return True
+        self._tally.settle()
         return False
 
     def outgrown(self) -> bool:
@@ -154,21 +157,25 @@ class Worker:
             self.pulse.beat()
             self.rest()
             self.collect()
+        self._tally.settle()
         for work in self.finisher.stop() if self.finisher else ():
             self._put_back(work.job, work.stage, "put back: the service stopped")
 
     @property
-    def _paused(self) -> bool:
-        """Whether this worker waits for the disk."""
-        return time.monotonic() < self._paused_until
+    def _may_not_claim(self) -> bool:
+        """Whether the queue is paused, or this worker waits for the disk."""
+        if time.monotonic() < self._disk_awaited_until or pause.is_paused(self.spool.root):
+            return True
+        return not room_left(self.spool.root, self.config.reserve)
 
     def _patience(self) -> float:
         """Seconds until there may be something to do: the next scan, or the end of a waiting job's rest."""
-        if self._paused or not room_left(self.spool.root, self.config.reserve):
+        if (self.finisher and self.finisher.full) or self._may_not_claim:
             return self.config.scan_every
-        folders = [layout.STAGE_NAMED[stage].folder for stage in self.post.stages]
         rests = [
-            self.spool.rest_left(folder, job) for folder in folders for job in self.spool.waiting(folder)
+            self.spool.rest_left(folder, job)
+            for folder in self._heads
+            for job in first_in(self.spool.root, folder, LONG)
         ]
         return min([self.config.scan_every, *rests])
 
@@ -183,7 +190,7 @@ class Worker:
             self._attempt(job, stage)
 
     def _waiting(self, folder: str) -> int:
-        return len(self.spool.waiting(folder))
+        return count_in(self.spool.root, folder, self._geometry_workers)
 
     def _attempt(self, job: Job, stage: Stage) -> None:
         # From here to `end` the job answers for what becomes of this process; a bug leaves it answering.
@@ -247,7 +254,7 @@ class Worker:
     def _wait_for_disk(self) -> None:
         self._disk_troubles += 1
         pause = min(LONGEST_DISK_PAUSE, DISK_PAUSE * 2.0 ** (self._disk_troubles - 1))
-        self._paused_until = time.monotonic() + pause
+        self._disk_awaited_until = time.monotonic() + pause
 
     def _drain_is_over(self) -> bool:
         return self._drain_by is not None and time.monotonic() >= self._drain_by
@@ -260,7 +267,7 @@ class Worker:
             status = replace(status, progress=100.0, message="done")
         status = replace(status, timings=timings, worker=None)
         if resting:
-            status.write(job.path, durable_too=True)
+            status.write(job.path, durable_too=True, named=False)  # `advance` sees to the names
         else:
             with disk.unimportant(f"status of job {job.id}"):
                 status.write(job.path)
@@ -291,6 +298,12 @@ class Worker:
     def _tell(self, job: Job, message: str) -> None:
         with disk.unimportant(f"status of job {job.id}"):
             replace(Status.read(job.path), message=message, worker=None).write(job.path)
+
+
+def heads_of(spool: Spool, post: Post) -> dict[str, Head]:
+    """The lines that a worker of this post claims from, by folder."""
+    folders = [layout.STAGE_NAMED[stage].folder for stage in post.stages]
+    return {folder: Head(spool.root, folder) for folder in folders}
 
 
 def _outcome(finished: Finished) -> tuple[Status, None]:

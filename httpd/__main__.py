@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 EX_CONFIG = 78
 """The exit code that means: starting me again will not help."""
+LOOP = "asyncio"
 FIRST_INHERITED = 3
 DRAIN = 10
 """Seconds that open requests have when the server is told to stop."""
@@ -63,7 +64,7 @@ def main() -> int:
             lifespan="off",
             http=patient(config.header_timeout),
             h11_max_incomplete_event_size=MAX_HEADERS,
-            loop="asyncio",
+            loop=LOOP,
         ),
         closing,
         # As a child of the supervisor it is the supervisor's business: systemd listens to the main process only.

@@ -9,10 +9,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from httpd.config import HttpConfig
@@ -75,6 +76,7 @@ class Access:
         self._config = config
         self._require_key = require_key
         own = socket.gethostname().lower()
+        self.knows = lru_cache(self._knows)
         self._hosts = {"localhost", own, f"{own}.local", config.host.lower(), *config.allowed_hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,7 +86,7 @@ class Access:
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if host and not self._knows(host):
+        if host and not self.knows(host):
             # A page that points its own name at 127.0.0.1 would otherwise be read as this server's own page.
             return answer(
                 400, f"this server is not called {host!r}; if it is, name it in PROTOSCALE_ALLOWED_HOSTS"
@@ -143,11 +145,16 @@ def _bearer(value: str) -> str:
 def _caller(scope: Scope, key: keys.Key | None) -> Caller:
     if key:
         return Caller(f"key:{key.name}", key.role)
-    client = HTTPConnection(scope).client
-    address = client.host if client else ""
-    try:
-        own = ipaddress.ip_address(address.partition("%")[0]).is_loopback
-    except ValueError:
-        own = not address
+    client = scope.get("client")
+    address = client[0] if client else ""
     # Where no key is needed, everybody who gets here is trusted with everything, as on the command line.
-    return Caller("" if own else address, keys.ADMIN)
+    return Caller("" if _is_own(address) else address, keys.ADMIN)
+
+
+@lru_cache
+def _is_own(address: str) -> bool:
+    """Whether that is this machine, or a socket in its file system."""
+    try:
+        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+    except ValueError:
+        return not address

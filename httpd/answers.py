@@ -9,10 +9,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 def tagged(request: Request, value: Any, headers: dict[str, str] | None = None) -> Response:
     """200 with `value` as JSON and its ETag, or 304 where the client has this very version."""
-    content = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    content = _json(value).encode()
     # Weak: the same value may travel gzipped or not.
     etag = f'W/"{hashlib.sha256(content).hexdigest()[:20]}"'
     headers = {**(headers or {}), "ETag": etag, "Cache-Control": "no-cache"}

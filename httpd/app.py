@@ -9,7 +9,21 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
-from httpd import docs, errors, events, exports, health, jobs, metrics, page, results, tencent, uploads
+from httpd import (
+    batch,
+    docs,
+    errors,
+    events,
+    exports,
+    health,
+    jobs,
+    metrics,
+    page,
+    queue,
+    results,
+    tencent,
+    uploads,
+)
 from httpd.access import Access
 from httpd.config import HttpConfig
 from httpd.feed import Feed
@@ -22,6 +36,7 @@ GZIP = Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
 """For long texts. Pictures are compressed already, and a model must answer ranges."""
 
 ROUTES = (
+    Route("/api/jobs/{job_id}/status", jobs.status),  # first, because it is what clients ask again and again
     Route("/", page.home),
     Route("/page/{file:path}", page.file),
     Route("/health", health.health),
@@ -30,16 +45,19 @@ ROUTES = (
     Route("/openapi.json", docs.openapi, middleware=[GZIP]),
     Route("/docs", docs.page, middleware=[GZIP]),
     Route("/api/upload", uploads.upload, methods=["POST"]),
+    Route("/api/batch", batch.batch, methods=["POST"]),
+    Route("/api/queue/pause", queue.pause, methods=["POST"]),
+    Route("/api/queue/resume", queue.resume, methods=["POST"]),
     Route("/api/jobs", jobs.listing, middleware=[GZIP]),
     Route("/api/jobs/metrics/gpu", health.metrics_gpu),
     Route("/api/jobs/{job_id}", jobs.one, methods=["GET", "DELETE"]),
-    Route("/api/jobs/{job_id}/status", jobs.status),
     Route("/api/jobs/{job_id}/events", events.job_events),
     Route("/api/events", events.events),
     Route("/api/jobs/{job_id}/generate-multiangle", jobs.generate_multiangle, methods=["POST"]),
     Route("/api/jobs/{job_id}/generate-3d", jobs.generate_3d, methods=["POST"]),
     Route("/api/jobs/{job_id}/cancel", jobs.cancel, methods=["POST"]),
     Route("/api/jobs/{job_id}/retry", jobs.retry, methods=["POST"]),
+    Route("/api/jobs/{job_id}/priority", queue.priority, methods=["POST"]),
     Route("/generate", tencent.generate, methods=["POST"]),
     Route("/send", tencent.send, methods=["POST"]),
     Route("/status/{uid}", tencent.status),

@@ -32,8 +32,15 @@ def answer(code: int, detail: str, headers: dict[str, str] | None = None) -> JSO
 
 def spool_error(request: Request, error: Exception) -> Response:
     """What the spool refused."""
-    code = next((code for kind, code in _CODES if isinstance(error, kind)), 503)
-    return answer(code, str(error))
+    assert isinstance(error, SpoolError)
+    return answer(code_of(error), str(error))
+
+
+def code_of(error: SpoolError | HTTPException) -> int:
+    """The status code of a refusal."""
+    if isinstance(error, HTTPException):
+        return error.status_code
+    return next((code for kind, code in _CODES if isinstance(error, kind)), 503)
 
 
 def http_error(request: Request, error: Exception) -> Response:

@@ -19,10 +19,10 @@ from typing import Any
 
 import anyio
 
-from httpd.inotify import Inotify, open_inotify
 from httpd.scan import RESTING, Scan
 from spool import layout
 from spool.errors import InvalidRequest, NoSuchJob
+from spool.inotify import Inotify, open_inotify
 from spool.spool import Spool
 from spool.view import look, summary
 

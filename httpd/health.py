@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from httpd.state import config_of, spool_of
-from spool import layout
+from spool import layout, pause
 from spool.board import BUSY, IDLE, OUT, Board, Slot, slots_of
+from spool.line import how_many
 from spool.settings import room_left
 
 
@@ -22,6 +24,7 @@ async def health(request: Request) -> Response:
     notes = list(board.notes) if board else ["no supervisor works on this spool; start `protoscale run`"]
     if not accepting:
         notes.append("the disk is below PROTOSCALE_RESERVE: uploads are refused")
+    held = pause.paused(spool.root)
     whole = board is not None and all(slot.state != OUT for slot in board.workers)
     return JSONResponse(
         {
@@ -32,8 +35,9 @@ async def health(request: Request) -> Response:
             "background_model": board.background_model if board else None,
             "accepting_uploads": accepting,
             "notes": notes,
+            "paused": asdict(held) if held else None,
             "devices": [device(slot) for slot in slots_of(board)],
-            "queue": {stage.name: len(spool.waiting(stage.folder)) for stage in layout.STAGES},
+            "queue": {stage.name: how_many(spool.root, stage.folder) for stage in layout.STAGES},
         }
     )
 

@@ -15,12 +15,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from httpd.access import caller_of
+from httpd.access import Caller, caller_of
 from httpd.config import HttpConfig
 from httpd.delivery import check_url
 from httpd.limits import check_queue, check_share
+from httpd.queue import check_level
 from httpd.state import config_of, ledger_of, spool_of
-from spool import idempotency, layout, picture
+from spool import idempotency, layout, picture, priority
 from spool import job as jobs
 from spool.callbacks import Promise
 from spool.draft import Draft
@@ -41,16 +42,26 @@ async def begin(request: Request) -> Draft:
     ledger_of(request).admit(caller, int(announced) if announced.isdecimal() else 0, config)
 
     def work() -> Draft:
-        check_queue(spool, config)
-        check_share(spool, caller, config)
-        if not room_left(spool.root, config.reserve):
-            raise SpoolFull("the disk is almost full: no new jobs are accepted until space is freed")
-        wanted = jobs.Request.new(
-            source="http", name="", suffix=".part", views=False, model=False, client=caller.name
-        )
-        return spool.draft(wanted)
+        check_room(spool, caller, config)
+        return draft_for(spool, caller, config)
 
     return await run_in_threadpool(work)
+
+
+def check_room(spool: Spool, caller: Caller, config: HttpConfig) -> None:
+    """Whether one more job of this caller may wait. Raises HTTPException."""
+    check_queue(spool, config)
+    check_share(spool, caller, config)
+
+
+def draft_for(spool: Spool, caller: Caller, config: HttpConfig) -> Draft:
+    """An empty draft. Raises SpoolFull."""
+    if not room_left(spool.root, config.reserve):
+        raise SpoolFull("the disk is almost full: no new jobs are accepted until space is freed")
+    wanted = jobs.Request.new(
+        source="http", name="", suffix=".part", views=False, model=False, client=caller.name
+    )
+    return spool.draft(wanted)
 
 
 def publish(
@@ -58,7 +69,8 @@ def publish(
 ) -> str:
     """Make the picture in the draft a job, on the disk when this returns. Returns its id.
 
-    With an Idempotency-Key that was used before, the draft goes and the earlier job is the answer.
+    It is called `name` unless the wishes name it. With an Idempotency-Key that was used before, the draft goes and
+    the earlier job is the answer.
     """
     part = draft.path / PART
     with part.open("rb") as file:
@@ -69,10 +81,12 @@ def publish(
     if suffix is None:
         raise HTTPException(415, f"this is not a picture the service reads; send {picture.ACCEPTED}")
     check_size(part, config)
-    request = jobs.Request.new(source="http", name=name, suffix=suffix, client=draft.request.client, **wishes)
+    asked = {"source": "http", "name": name, "suffix": suffix, "client": draft.request.client, **wishes}
+    level = asked.pop("priority", priority.NORMAL)
+    request = jobs.Request.new(**asked)
     request = replace(request, id=draft.request.id, callback_url=request.callback_url or config.callback_url)
     if key is None:
-        return _move(draft, request)
+        return _move(draft, request, level)
     _sweep(spool)
     with idempotency.hold(spool.root, request.client, key) as entry:
         fingerprint = _fingerprint(part, wishes)
@@ -85,16 +99,16 @@ def publish(
             return entry.job_id
         if not entry.job_id:
             entry.record(request.id, fingerprint)
-        return _move(draft, replace(request, id=entry.job_id))
+        return _move(draft, replace(request, id=entry.job_id), level)
 
 
-def _move(draft: Draft, request: jobs.Request) -> str:
+def _move(draft: Draft, request: jobs.Request, level: str) -> str:
     (draft.path / PART).rename(draft.path / request.input)
     if request.callback_url:
         # On the disk before the job appears, so that no end of it is missed.
         Promise(request.id, request.callback_url).write(draft.root)
     starts = request.views or request.model
-    Draft(draft.root, draft.path, request).publish(layout.INBOX if starts else layout.HELD)
+    Draft(draft.root, draft.path, request).publish(layout.INBOX if starts else layout.HELD, level)
     return request.id
 
 
@@ -139,8 +153,8 @@ def check_size(path: Path, config: HttpConfig) -> None:
         )
 
 
-def wishes_of(values: dict[str, str], config: HttpConfig) -> dict[str, Any]:
-    """What the fields of a form ask for. Raises InvalidRequest naming the field."""
+def wishes_of(values: dict[str, str], config: HttpConfig, caller: Caller) -> dict[str, Any]:
+    """What the fields of a form ask for. Raises InvalidRequest naming the field, HTTPException (403)."""
     start = _flag(values, "start", False)
     wishes: dict[str, Any] = {"views": start, "model": start, "remove_bg": _flag(values, "remove_bg", True)}
     if values.get("callback_url"):
@@ -148,6 +162,12 @@ def wishes_of(values: dict[str, str], config: HttpConfig) -> dict[str, Any]:
         wishes["callback_url"] = values["callback_url"]
     if _flag(values, "allow_lower", False):
         wishes["allow_lower"] = True
+    if values.get("priority"):
+        wishes["priority"] = check_level(caller, values["priority"])
+    if values.get("tags"):
+        wishes["tags"] = jobs.tags_in(values["tags"])
+    if values.get("name"):
+        wishes["name"] = jobs.check_name(values["name"])
     if values.get("seed"):
         try:
             wishes["seed"] = int(values["seed"])

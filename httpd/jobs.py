@@ -17,7 +17,8 @@ from httpd.state import config_of, spool_of
 from spool import layout
 from spool.callbacks import Promise
 from spool.ids import is_job_id
-from spool.spool import Found, Spool
+from spool.reader import Found
+from spool.spool import Spool
 from spool.view import look, summary
 
 DEFAULT_PAGE = 50
@@ -97,24 +98,36 @@ async def delete(request: Request) -> Response:
 
 
 async def listing(request: Request) -> Response:
-    """200 with a page of jobs, newest first; the next page is in the Link header."""
-    limit, before = _page(request)
-    found = await run_in_threadpool(spool_of(request).newest, limit, before)
+    """200 with a page of jobs, newest first, with `tag` only of those; the next page is in the Link header."""
+    limit, before, tag = _page(request)
+    found, following = await run_in_threadpool(_listed, spool_of(request), limit, before, tag)
     headers = {}
-    if len(found) == limit:
-        following = request.url.include_query_params(limit=limit, before=found[-1].job.id)
-        headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+    if following:
+        url = request.url.include_query_params(limit=limit, before=following)
+        headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
     return tagged(request, [summary(one) for one in found], headers)
 
 
-def _page(request: Request) -> tuple[int, str | None]:
-    unknown = set(request.query_params) - {"limit", "before"}
+def _listed(spool: Spool, limit: int, before: str | None, tag: str | None) -> tuple[list[Found], str | None]:
+    if tag:
+        return spool.tagged(tag, limit, before)
+    found = spool.newest(limit, before)
+    return found, found[-1].job.id if len(found) == limit else None
+
+
+def _page(request: Request) -> tuple[int, str | None, str | None]:
+    unknown = set(request.query_params) - {"limit", "before", "tag"}
     if unknown:
-        raise HTTPException(422, f"unknown parameter {', '.join(sorted(unknown))}; accepted: limit, before")
+        raise HTTPException(
+            422, f"unknown parameter {', '.join(sorted(unknown))}; accepted: limit, before, tag"
+        )
     text = request.query_params.get("limit", str(DEFAULT_PAGE))
     if not text.isdecimal() or not 1 <= int(text) <= LARGEST_PAGE:
         raise HTTPException(422, f"limit {text!r} is not a number from 1 to {LARGEST_PAGE}")
     before = request.query_params.get("before")
     if before is not None and not is_job_id(before):
         raise HTTPException(422, f"before {before!r} is not a job id")
-    return int(text), before
+    tag = request.query_params.get("tag")
+    if tag == "":
+        raise HTTPException(422, "tag is empty; leave it out for every job")
+    return int(text), before, tag

@@ -1,6 +1,7 @@
 """How much one caller, and all of them together, may ask for.
 
-Queued jobs are counted in the spool, so those limits hold over every HTTP process and every restart. Uploads and
+Queued jobs are counted in the spool, so those limits hold over every HTTP process and every restart (of more than a
+thousand that wait, as they were a second ago). Uploads and
 bytes a minute are counted in this process's memory: with several processes each allows as much. This machine's own
 people (loopback, no key) have no limits of their own, only the global one.
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from httpd.access import Caller
 from httpd.config import HttpConfig
 from spool import layout
+from spool.line import line_in
 from spool.spool import Spool
 
 WINDOW = 60.0
@@ -59,7 +60,9 @@ class Ledger:
 
 def check_queue(spool: Spool, config: HttpConfig) -> None:
     """Whether one more job may wait. Raises HTTPException (503) where the queue of all is full."""
-    waiting = len(_waiting(spool)) if config.max_queue else 0
+    waiting = (
+        sum(len(line_in(spool.root, stage.folder)) for stage in layout.STAGES) if config.max_queue else 0
+    )
     if config.max_queue and waiting >= config.max_queue:
         raise HTTPException(503, f"the queue is full ({waiting} jobs wait); try again later", _LATER)
 
@@ -68,23 +71,31 @@ def check_share(spool: Spool, caller: Caller, config: HttpConfig) -> None:
     """Whether this caller may have one more unfinished job. Raises HTTPException (429)."""
     if not caller.name or not config.client_queue:
         return
-    unfinished = [*_waiting(spool), *((layout.HELD, job_id) for job_id in spool.waiting(layout.HELD))]
-    unfinished += _running(spool)
+    folders = [
+        layout.HELD,
+        *layout.STAGE_OF_FOLDER,
+        *(f"{layout.RUNNING}/{name}" for name in spool.workers()),
+    ]
+    unfinished = [(folder, job_id) for folder in folders for job_id in line_in(spool.root, folder)]
     if len(unfinished) < config.client_queue:
         return  # nobody can have that many, so nobody's requests need be read
-    own = sum(_client(spool.root / folder / job_id) == caller.name for folder, job_id in unfinished)
+    own = _owners(spool.root, unfinished).count(caller.name)
     if own >= config.client_queue:
         raise HTTPException(429, f"{own} jobs of yours are not finished; wait for them", _LATER)
 
 
-def _waiting(spool: Spool) -> list[tuple[str, str]]:
-    return [(stage.folder, job_id) for stage in layout.STAGES for job_id in spool.waiting(stage.folder)]
+_known: dict[str, str] = {}
+"""Whose an unfinished job is: that never changes, and need not be read 100,000 times for every upload."""
 
 
-def _running(spool: Spool) -> Iterator[tuple[str, str]]:
-    for worker in spool.workers():
-        folder = f"{layout.RUNNING}/{worker}"
-        yield from ((folder, job_id) for job_id in spool.waiting(folder))
+def _owners(root: Path, jobs: list[tuple[str, str]]) -> list[str | None]:
+    global _known
+    known = {
+        job_id: _known[job_id] if job_id in _known else _client(root / folder / job_id)
+        for folder, job_id in jobs
+    }
+    _known = {job_id: owner for job_id, owner in known.items() if owner is not None}
+    return list(known.values())
 
 
 def _client(job: Path) -> str | None:

@@ -24,6 +24,8 @@ from httpd.traffic import Counts
 from spool import layout, tally
 from spool.board import BUSY, IDLE, Board, Slot, slots_of
 from spool.ids import made_at
+from spool.line import how_many, line_in
+from spool.pause import is_paused
 from spool.spool import Spool
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -67,15 +69,21 @@ class SpoolMetrics(Collector):
             "protoscale_queue_oldest_seconds", "Age of the oldest job that waits, by stage.", labels=["stage"]
         )
         for stage in layout.STAGES:
-            waiting = self._spool.waiting(stage.folder)
+            waiting = line_in(self._spool.root, stage.folder)
             depth.add_metric([stage.name], len(waiting))
-            age.add_metric([stage.name], max(0.0, time.time() - made_at(waiting[0])) if waiting else 0.0)
+            age_of_oldest = max(0.0, time.time() - made_at(min(waiting))) if len(waiting) else 0.0
+            age.add_metric([stage.name], age_of_oldest)
         jobs = GaugeMetricFamily("protoscale_jobs", "Jobs that rest or run, by folder.", labels=["folder"])
         for folder in (layout.HELD, layout.DONE, layout.FAILED):
-            jobs.add_metric([folder], len(self._spool.waiting(folder)))
+            jobs.add_metric([folder], how_many(self._spool.root, folder))
         running = sum(len(self._spool.waiting(f"{layout.RUNNING}/{name}")) for name in self._spool.workers())
         jobs.add_metric([layout.RUNNING], running)
-        yield from (depth, age, jobs)
+        paused = GaugeMetricFamily(
+            "protoscale_queue_paused",
+            "1 while the queue is paused: no job is begun.",
+            value=float(is_paused(self._spool.root)),
+        )
+        yield from (depth, age, jobs, paused)
 
     def _work(self) -> Iterator[Metric]:
         stages, failures = tally.added_up(self._spool.root)

@@ -42,6 +42,7 @@ _PROBLEMS = {
     503: "not now: the queue is full; Retry-After says when to come back",
     507: "the disk is full",
 }
+_BODY = (408, 413, 415, 422)
 _INTAKE = (400, 408, 413, 415, 422, 429, 503, 507)
 
 
@@ -103,8 +104,8 @@ def _ask(text: str, *problems: int) -> Spec:
     return {"post": call(text, {202: _status("asked")}, (404, 409, *problems), parameters=(JOB, PREFER))}
 
 
-def _body(kind: str, schema: str) -> Spec:
-    return {"required": True, "content": {kind: {"schema": ref(schema)}}}
+def _body(kind: str, schema: str, *, required: bool = True) -> Spec:
+    return {"required": required, "content": {kind: {"schema": ref(schema)}}}
 
 
 _UNCHANGED = answer("unchanged")
@@ -182,6 +183,38 @@ PATHS: Spec = {
             requestBody=_body("multipart/form-data", "Upload"),
         )
     },
+    "/api/batch": {
+        "post": call(
+            "Upload many photos",
+            {
+                201: answer("each is a job", ref("Batched")),
+                207: answer("some are jobs; each of the others says why not", ref("Batched")),
+                422: answer(
+                    "none became a job, or a field is not understood",
+                    {"anyOf": [ref("Batched"), ref("Problem")]},
+                ),
+            },
+            _INTAKE,
+            parameters=(ONCE, PREFER),
+            requestBody=_body("multipart/form-data", "Batch"),
+        )
+    },
+    "/api/queue/pause": {
+        "post": call(
+            "Begin no more jobs",
+            {200: answer("since when", ref("Paused"))},
+            _BODY,
+            requestBody=_body(JSON, "Reason", required=False),
+        )
+    },
+    "/api/queue/resume": {
+        "post": call(
+            "Begin jobs again",
+            {200: answer("it is not paused", ref("Paused"))},
+            _BODY,
+            requestBody=_body(JSON, "Nothing", required=False),
+        )
+    },
     "/api/jobs": {
         "get": call(
             "The jobs, newest first",
@@ -193,6 +226,12 @@ PATHS: Spec = {
             parameters=(
                 {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 500}},
                 {"name": "before", "in": "query", "schema": {"type": "string", "pattern": PATTERN}},
+                {
+                    "name": "tag",
+                    "in": "query",
+                    "description": "only jobs with this tag; a page may be short, and Link still lead on",
+                    "schema": {"type": "string", "minLength": 1},
+                },
                 KNOWN,
             ),
         )
@@ -209,6 +248,15 @@ PATHS: Spec = {
     "/api/jobs/{job_id}/generate-3d": _ask("Make the model", 503),
     "/api/jobs/{job_id}/cancel": _ask("Stop a job"),
     "/api/jobs/{job_id}/retry": _ask("Queue a failed job again"),
+    "/api/jobs/{job_id}/priority": {
+        "post": call(
+            "Let a job go before or behind the others of its age",
+            {200: _status("it does")},
+            (404, 409, *_BODY),
+            parameters=(JOB,),
+            requestBody=_body(JSON, "Priority"),
+        )
+    },
     "/api/jobs/{job_id}/events": {
         "get": call(
             "One job's status as it changes, until it ends",

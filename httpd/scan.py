@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-from spool import layout
+from spool import filesystem, layout
+from spool.line import LONG, line_in
 from spool.spool import Spool
 
 RESTING = (layout.HELD, layout.DONE, layout.FAILED)
-_TICK = 50_000_000
-"""Nanoseconds. A folder's time is as coarse as the kernel's clock tick: two changes may share one."""
+GONE = -1
 Mark = tuple[object, ...]
 
 
@@ -44,8 +43,12 @@ class Scan:
         root = self._spool.root
         marks: dict[str, Mark] = {}
         for stage in layout.STAGES:
-            for position, job_id in enumerate(self._spool.waiting(stage.folder)):
-                marks[job_id] = (stage.folder, _changed_at(root / stage.folder / job_id), position)
+            for position, job_id in enumerate(line_in(root, stage.folder)):
+                # Far back in a long line nothing happens but coming and going.
+                deep = position >= LONG
+                changed_at = 0 if deep else _changed_at(root / stage.folder / job_id)
+                if changed_at != GONE:
+                    marks[job_id] = (stage.folder, changed_at, LONG if deep else position)
         self.running = 0
         for worker in self._spool.workers():
             for job_id in self._spool.waiting(f"{layout.RUNNING}/{worker}"):
@@ -61,7 +64,7 @@ class Scan:
         if changed_at == seen_at:
             return set()
         fresh = set(self._spool.waiting(folder))
-        settled = time.time_ns() - changed_at > _TICK
+        settled = filesystem.is_past(changed_at)
         self._resting[folder] = (changed_at if settled else -1, fresh)
         return fresh ^ names
 
@@ -77,8 +80,8 @@ class Scan:
 
 
 def _changed_at(path: Path) -> int:
-    """Nanoseconds; -1 where it is not there. The kernel's own time of change, which a rename sets too."""
+    """Nanoseconds; GONE where it is not there. The kernel's own time of change, which a rename sets too."""
     try:
         return path.stat().st_ctime_ns
     except FileNotFoundError:
-        return -1
+        return GONE

@@ -6,7 +6,8 @@ from typing import Any
 
 from spool import layout
 from spool.ids import PATTERN
-from spool.job import MAX_SEED
+from spool.job import MAX_NAME, MAX_SEED
+from spool.priority import PRIORITIES
 
 Spec = dict[str, Any]
 
@@ -31,6 +32,37 @@ COUNT: Spec = {"type": "integer", "minimum": 0}
 YES_NO: Spec = {"type": "boolean"}
 FLAG: Spec = {"enum": ["true", "false"]}
 QUALITY: Spec = {"enum": list(layout.QUALITIES), "description": "default: high"}
+
+_WISHES: Spec = {
+    "remove_bg": {**FLAG, "description": "default: true"},
+    "quality": QUALITY,
+    "enhanced_detail": {**FLAG, "description": "true means quality ultra"},
+    "quality_preset": {**QUALITY, "description": "older name of quality"},
+    "enable_pbr": {"enum": ["true"], "description": "of older clients; false is refused"},
+    "seed": {"type": "integer", "minimum": 0, "maximum": MAX_SEED, "description": "default: 0"},
+    "allow_lower": {
+        **FLAG,
+        "description": "make the model with lower settings where the GPU's memory is too small for "
+        "the quality's, and tell so in notes; default: false",
+    },
+    "start": {**FLAG, "description": "make views and model at once; default: false"},
+    "callback_url": {
+        "type": "string",
+        "format": "uri",
+        "description": "told when the job ends (see Webhooks)",
+    },
+    "priority": {
+        "enum": list(PRIORITIES),
+        "description": "who goes first; high needs a key with the role admin; default: normal",
+    },
+    "tags": {**TEXT, "description": "words to find the job by, with commas: at most 20 of 50 characters"},
+    "name": {
+        **TEXT,
+        "maxLength": MAX_NAME,
+        "description": "what the job is called; default: the file's name",
+    },
+}
+"""What an upload may ask for besides."""
 
 SCHEMAS: Spec = {
     "Problem": {
@@ -57,6 +89,8 @@ SCHEMAS: Spec = {
         name=TEXT,
         source={"enum": ["http", "inbox", "cli"]},
         quality=QUALITY,
+        priority={"enum": list(PRIORITIES)},
+        tags={"type": "array", "items": TEXT},
         seed=COUNT,
         created_at={"type": "string", "format": "date-time"},
         has_views=YES_NO,
@@ -73,6 +107,7 @@ SCHEMAS: Spec = {
         created_at={"type": "string", "format": "date-time"},
         name=TEXT,
         quality=QUALITY,
+        tags={"type": "array", "items": TEXT},
         error=or_null("string"),
     ),
     "Device": obj(
@@ -92,13 +127,14 @@ SCHEMAS: Spec = {
     ),
     "Devices": obj("devices", devices={"type": "array", "items": ref("Device")}),
     "Health": obj(
-        "status supervisor engine accepting_uploads notes devices queue worker_id",
+        "status supervisor engine accepting_uploads notes paused devices queue worker_id",
         status={"enum": ["ok", "degraded"]},
         supervisor=YES_NO,
         engine=or_null("string"),
         background_model=or_null("string"),
         accepting_uploads=YES_NO,
         notes={"type": "array", "items": TEXT},
+        paused=ref("Pause"),
         devices={"type": "array", "items": ref("Device")},
         queue={"type": "object", "additionalProperties": COUNT},
         worker_id=TEXT,
@@ -112,26 +148,55 @@ SCHEMAS: Spec = {
                 "format": "binary",
                 "description": "the photo; older clients say `files`",
             },
-            remove_bg={**FLAG, "description": "default: true"},
-            quality=QUALITY,
-            enhanced_detail={**FLAG, "description": "true means quality ultra"},
-            quality_preset={**QUALITY, "description": "older name of quality"},
-            enable_pbr={"enum": ["true"], "description": "of older clients; false is refused"},
-            seed={"type": "integer", "minimum": 0, "maximum": MAX_SEED, "description": "default: 0"},
-            allow_lower={
-                **FLAG,
-                "description": "make the model with lower settings where the GPU's memory is too small for "
-                "the quality's, and tell so in notes; default: false",
-            },
-            start={**FLAG, "description": "make views and model at once; default: false"},
-            callback_url={
-                "type": "string",
-                "format": "uri",
-                "description": "told when the job ends (see Webhooks)",
-            },
+            **_WISHES,
         ),
         "additionalProperties": False,
     },
+    "Batch": {
+        **obj(
+            "file",
+            file={
+                "type": "array",
+                "items": {"type": "string", "format": "binary"},
+                "minItems": 1,
+                "maxItems": 100,
+                "description": "the photos, each in a part of its own; older clients say `files`",
+            },
+            **{name: told for name, told in _WISHES.items() if name != "name"},
+            name={**_WISHES["name"], "description": "only where the batch is one photo"},
+        ),
+        "additionalProperties": False,
+    },
+    "Batched": obj(
+        "files",
+        files={"type": "array", "items": ref("BatchedFile"), "description": "in the order of the form"},
+        detail={**TEXT, "description": "only where none became a job"},
+    ),
+    "BatchedFile": obj(
+        "file code job_id error replayed",
+        file={**TEXT, "description": "what the sender called it"},
+        code={"type": "integer", "description": "what /api/upload would have answered: 201, 415, 429, ..."},
+        job_id=or_null("string"),
+        error=or_null("string"),
+        replayed={**YES_NO, "description": "the Idempotency-Key had made this job before"},
+    ),
+    "Priority": {**obj("priority", priority={"enum": list(PRIORITIES)}), "additionalProperties": False},
+    "Reason": {
+        **obj("", reason={**TEXT, "maxLength": 500, "description": "told to everybody who waits"}),
+        "additionalProperties": False,
+    },
+    "Nothing": {"type": "object", "additionalProperties": False},
+    "Pause": {
+        **obj(
+            "since by reason",
+            since={**TEXT, "description": "ISO 8601, UTC"},
+            by={**TEXT, "description": "whose key, or `http` or `cli`"},
+            reason=TEXT,
+        ),
+        "type": ["object", "null"],
+        "description": "null where the queue is not paused",
+    },
+    "Paused": obj("paused", paused=ref("Pause")),
     "GenerationRequest": {
         **obj(
             "image",

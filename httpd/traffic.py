@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import secrets
 import time
+from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spool.logs import REQUEST
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 _QUIET = ("GET", "HEAD", "OPTIONS")
+_PROCESS = secrets.token_hex(4)
+_numbers = itertools.count(secrets.randbits(32))
+"""Ids of requests: no secret, but not the same twice, in this process or another."""
 BOUNDS = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0)
 
 
@@ -40,6 +44,9 @@ class Counts:
             buckets=BOUNDS,
             registry=self.registry,
         )
+        # Looking a label up costs more than counting; there are a few dozen.
+        self.answered = cache(self.requests.labels)
+        self.took = cache(self.seconds.labels)
 
 
 class Traffic:
@@ -60,10 +67,16 @@ class Traffic:
 
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
+                headers = message["headers"]
                 told["code"] = message["status"]
-                told["stream"] = headers.get("content-type", "").startswith("text/event-stream")
+                told["stream"] = any(
+                    name == b"content-type" and value.startswith(b"text/event-stream")
+                    for name, value in headers
+                )
+                message["headers"] = [
+                    *((name, value) for name, value in headers if name != b"x-request-id"),
+                    (b"x-request-id", request_id.encode()),
+                ]
             await send(message)
 
         try:
@@ -75,9 +88,9 @@ class Traffic:
     def _count(self, scope: Scope, told: dict[str, Any], seconds: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         call = _call(scope)
-        self._counts.requests.labels(method, call, told["code"] or "none").inc()
+        self._counts.answered(method, call, told["code"] or "none").inc()
         if not told["stream"]:
-            self._counts.seconds.labels(call).observe(seconds)
+            self._counts.took(call).observe(seconds)
         # Clients poll: what only reads, and succeeds, is worth a line only to who looks for it.
         level = logging.DEBUG if method in _QUIET and told["code"] < 400 else logging.INFO
         if log.isEnabledFor(level):
@@ -92,10 +105,15 @@ class Traffic:
 
 def _request_id(scope: Scope) -> str:
     given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
-    return given if _ID.fullmatch(given) else secrets.token_hex(8)
+    return given if _ID.fullmatch(given) else f"{_PROCESS}{next(_numbers) & 0xFFFFFFFF:08x}"
 
 
 def _call(scope: Scope) -> str:
     """The route's function: few names, whatever paths people try."""
     endpoint = scope.get("endpoint")
-    return f"{endpoint.__module__.rpartition('.')[2]}.{endpoint.__name__}" if endpoint else "none"
+    return _name_of(endpoint) if endpoint else "none"
+
+
+@cache
+def _name_of(endpoint: Any) -> str:
+    return f"{endpoint.__module__.rpartition('.')[2]}.{endpoint.__name__}"

@@ -6,7 +6,8 @@ Standard library only, and cheap to import: every process of the service starts 
 from spool.errors import InvalidRequest, NoSuchJob, SpoolError, SpoolFull, SpoolUnusable, WrongState
 from spool.job import Job, Request
 from spool.layout import QUALITIES, STAGES, Stage
-from spool.spool import Found, Spool
+from spool.reader import Found
+from spool.spool import Spool
 from spool.status import Status
 
 __all__ = [

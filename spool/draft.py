@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from spool import durable, layout
+from spool import durable, layout, priority
 from spool.errors import InvalidRequest
 from spool.job import Job, Request
 from spool.status import Status
@@ -36,8 +36,10 @@ class Draft:
         """Where the image belongs."""
         return self.path / self.request.input
 
-    def publish(self, folder: str) -> Job:
-        """Make the draft a job in `folder`. When this returns, the job survives power loss."""
+    def publish(self, folder: str, wanted: str = priority.NORMAL) -> Job:
+        """Make the draft a job in `folder` with a priority. When this returns, the job survives power loss."""
+        if wanted != priority.NORMAL:
+            priority.mark(self.root, self.request.id, wanted)
         with os.scandir(self.path) as entries:
             for entry in entries:
                 durable.fsync(Path(entry.path))
@@ -46,6 +48,10 @@ class Draft:
         target = self.root / folder / self.request.id
         durable.move(self.path, target)
         return Job(target, self.request)
+
+    def write_request(self) -> None:
+        """Say what is asked for; `publish` puts it on the disk."""
+        durable.replace_json(self.path / layout.REQUEST, self.request.as_json(), durable=False)
 
     def discard(self) -> None:
         """Drop the draft and what was written into it."""
@@ -58,11 +64,13 @@ def adopt(root: Path, file: Path, request: Request, failure: str | None = None) 
     With `failure`, the job goes straight to `failed/` with that reason. The order leaves no crash in which
     the picture is lost or becomes two jobs: everything but the file is written first, then the file moves
     into the draft (from here on `resume_adoptions` finishes the work), then the draft is published.
-    Raises FileNotFoundError when the file has gone meanwhile.
+    Only the draft's own name is on the disk before the file moves: where a power cut takes its request, the
+    file goes back to the inbox. Raises FileNotFoundError when the file has gone meanwhile.
     """
     draft = Draft.begin(root, request, ADOPTION)
-    durable.replace_json(draft.path / layout.REQUEST, request.as_json())
+    draft.write_request()
     if failure:
+        # On the disk before the file moves: without it the file would be taken for a picture after a crash.
         Status(stage="intake", message=failure, error=failure).write(draft.path, durable_too=True)
     durable.fsync(draft.path.parent)
     try:
@@ -71,7 +79,10 @@ def adopt(root: Path, file: Path, request: Request, failure: str | None = None) 
         draft.discard()
         raise
     job = draft.publish(layout.FAILED if failure else layout.INBOX)
-    durable.fsync(file.parent)
+    if failure or file.parent != job.path.parent:
+        durable.fsync(
+            file.parent
+        )  # the draft's fsync has told of the rename already; here the name is gone for good
     return job
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
 from pathlib import Path
 
 from spool import layout
 from spool.errors import SpoolUnusable
 
+_TICK = 50_000_000
 _RENAMES = "the service keeps every job by atomic renames, and a crash here may lose or double one"
 _EVENTS = "file events from other machines do not arrive, so dropped files are noticed by scanning"
 _CONCERNS = {
@@ -72,6 +74,15 @@ def check_renames(root: Path) -> None:
             f"the folders of the spool {root} lie on different file systems or mounts, where moving a job is "
             "not atomic; put the whole spool on one file system"
         )
+
+
+def is_past(changed_at: int) -> bool:
+    """Whether a folder's time (nanoseconds since 1970) cannot be that of a change still to come.
+
+    The kernel's times are as coarse as its clock tick, so two changes may share one: what was read of a folder may
+    be kept as "the folder at that time" only once that time is over.
+    """
+    return time.time_ns() - changed_at > _TICK
 
 
 def _is_apart(source: Path, target: Path) -> bool:

@@ -44,11 +44,16 @@ class Entry:
         self.job_id, self.fingerprint = job_id, fingerprint
 
 
+def check(key: str) -> None:
+    """Raises InvalidRequest for what is no key."""
+    if not 0 < len(key) <= MAX_KEY or not key.isascii() or not key.isprintable():
+        raise InvalidRequest(f"an Idempotency-Key is 1 to {MAX_KEY} printable ASCII characters")
+
+
 @contextmanager
 def hold(root: Path, client: str, key: str) -> Iterator[Entry]:
     """The entry of a client's key; others with the same key wait, in any process. Raises InvalidRequest."""
-    if not 0 < len(key) <= MAX_KEY or not key.isascii() or not key.isprintable():
-        raise InvalidRequest(f"an Idempotency-Key is 1 to {MAX_KEY} printable ASCII characters")
+    check(key)
     folder = root / FOLDER
     durable.make_folder(folder)
     path = folder / f"{hashlib.sha256(f'{client} {key}'.encode()).hexdigest()}.json"

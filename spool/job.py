@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from spool import layout
+from spool import layout, small
 from spool.errors import InvalidRequest
 from spool.ids import is_job_id, new_id
 
 SOURCES = ("http", "inbox", "cli")
 MAX_SEED = 2**32 - 1
 FORMAT = 1
+MAX_TAGS = 20
+MAX_TAG = 50
+MAX_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Request:
     client: str = ""
     callback_url: str = ""
     allow_lower: bool = False
+    tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():
@@ -53,6 +58,7 @@ class Request:
             raise InvalidRequest(f"seed {self.seed} is not between 0 and {MAX_SEED}")
         if not self.input.startswith("input.") or "/" in self.input:
             raise InvalidRequest(f"input {self.input!r} is not the name of an input file")
+        _check_tags(self.tags)
 
     @classmethod
     def new(cls, *, source: str, name: str, suffix: str, **wishes: Any) -> Request:
@@ -82,11 +88,12 @@ class Request:
             raise InvalidRequest(f"request.json is not JSON: {error}") from None
         if not isinstance(value, Mapping) or not _REQUIRED <= set(value) <= set(_KINDS):
             raise InvalidRequest(f"request.json must hold exactly {', '.join(_KINDS)}")
-        return cls(**value)
+        tags = value.get("tags", ())
+        return cls(**{**value, "tags": tuple(tags) if isinstance(tags, list) else tags})
 
     def as_json(self) -> dict[str, Any]:
         """The value `parse` reads back."""
-        return asdict(self)
+        return dict(vars(self))
 
     def wanting(self, *, views: bool, model: bool) -> Request:
         """The same request with other wishes."""
@@ -98,14 +105,48 @@ class Request:
         return self.views and not self.model
 
 
-_PLAIN: dict[type, str] = {str: "text", bool: "true or false", int: "a whole number"}
-_KINDS: dict[str, type] = {
-    field.name: {"str": str, "bool": bool, "int": int}[str(field.type)] for field in fields(Request)
+_PLAIN: dict[type, str] = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    tuple: "a list of texts",
 }
+_TYPES: dict[str, type] = {"str": str, "bool": bool, "int": int, "tuple[str, ...]": tuple}
+_KINDS: dict[str, type] = {field.name: _TYPES[str(field.type)] for field in fields(Request)}
 
 
 # Fields that came later; a request.json from before them is as good as any.
-_REQUIRED = set(_KINDS) - {"client", "callback_url", "allow_lower"}
+_REQUIRED = set(_KINDS) - {"client", "callback_url", "allow_lower", "tags"}
+
+
+def _check_tags(tags: tuple[str, ...]) -> None:
+    if len(tags) > MAX_TAGS:
+        raise InvalidRequest(f"{len(tags)} tags are more than a job may have ({MAX_TAGS})")
+    for tag in tags:
+        if not (
+            isinstance(tag, str) and 0 < len(tag) <= MAX_TAG and tag.isprintable() and tag == tag.strip()
+        ):
+            raise InvalidRequest(
+                f"tag {tag!r} is not a word or phrase of 1 to {MAX_TAG} printable characters"
+            )
+        if "," in tag:
+            raise InvalidRequest(f"tag {tag!r} holds a comma, which is what separates tags")
+    if len(set(tags)) < len(tags):
+        raise InvalidRequest(f"tags {', '.join(tags)} name one twice")
+
+
+def tags_in(text: str) -> tuple[str, ...]:
+    """The tags in a text, between commas. `Request` says which are none."""
+    return tuple(tag for part in text.split(",") if (tag := part.strip()))
+
+
+def check_name(name: str) -> str:
+    """A name that somebody gives a job. Raises InvalidRequest: results are put into folders named after it."""
+    if not (0 < len(name) <= MAX_NAME and name.isprintable() and "/" not in name and name.strip(". ")):
+        raise InvalidRequest(
+            f"name {name[:80]!r} is not a name of 1 to {MAX_NAME} printable characters without `/`"
+        )
+    return name
 
 
 def _printable(name: str) -> str:
@@ -124,7 +165,7 @@ class Job:
     def read(cls, path: Path) -> Job:
         """Parse the job directory at `path`. Raises FileNotFoundError or InvalidRequest."""
         try:
-            return cls(path, Request.parse((path / layout.REQUEST).read_bytes()))
+            return cls(path, Request.parse(small.read(f"{path}/{layout.REQUEST}")))
         except NotADirectoryError:  # a file that somebody gave the name of a job
             raise FileNotFoundError(path) from None
 
@@ -140,11 +181,11 @@ class Job:
     @property
     def cancelled(self) -> bool:
         """Whether a person asked for this job to stop."""
-        return (self.path / layout.CANCEL).exists()
+        return os.path.exists(f"{self.path}/{layout.CANCEL}")  # noqa: PTH110
 
     def has(self, product: str) -> bool:
         """Whether that product is published."""
-        return (self.path / product).exists()
+        return os.path.exists(f"{self.path}/{product}")  # noqa: PTH110
 
     def next_folder(self) -> str:
         """Where this job belongs: the stage whose product is missing, or where finished ones go."""

@@ -9,43 +9,25 @@ which the kernel decides: the loser gets ENOENT and looks again.
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator, MutableMapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, MutableMapping
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
-from spool import durable, filesystem, layout
+from spool import durable, filesystem, layout, pause, priority
 from spool.draft import Draft
 from spool.errors import InvalidRequest, NoSuchJob, SpoolUnusable, WrongState
-from spool.ids import is_job_id, only
+from spool.ids import is_job_id
 from spool.job import Job, Request
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, STAGE_OF_FOLDER, TMP
+from spool.line import line_in
+from spool.reader import PASSES, Found, Reader
 from spool.status import Status, as_error, count_attempt, read_attempts, refund_attempt
 from spool.trouble import LONGEST_REST, POISON, SPARES, Charge, Trouble, Verdict
 
-# In the order jobs move, with `running` between the waiting folders: a job that moves on while a reader
-# walks this list moves towards where the reader will look next.
-_SEARCH = (HELD, INBOX, RUNNING, layout.GEOMETRY, RUNNING, layout.TEXTURE, RUNNING, DONE, FAILED)
-_PASSES = 4
 
-
-@dataclass(frozen=True)
-class Found:
-    """A job as a reader met it: the folder, the worker that runs it, and the news at that moment."""
-
-    job: Job
-    folder: str
-    worker: str | None
-    status: Status
-
-
-class Spool:
-    """One spool directory. Cheap to make; holds no state but the path."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
+class Spool(Reader):
+    """One spool directory, to change. Cheap to make; holds no state but the path."""
 
     @classmethod
     def open(cls, root: Path) -> Spool:
@@ -57,7 +39,7 @@ class Spool:
         spool = cls(root.absolute())
         try:
             durable.make_folder(spool.root)
-            for folder in layout.FOLDERS:
+            for folder in (*layout.FOLDERS, pause.FOLDER):
                 (spool.root / folder).mkdir(exist_ok=True)
             # A job is no safer than the folder it lies in. Each time, because whoever made the folders may have
             # died before this line.
@@ -70,12 +52,6 @@ class Spool:
             ) from None
         return spool
 
-    # --- what waits ------------------------------------------------------------------------------------
-
-    def waiting(self, folder: str) -> list[str]:
-        """The ids of the jobs in a folder, oldest first."""
-        return sorted(only(os.listdir(self.root / folder)))
-
     def draft(self, request: Request) -> Draft:
         """Begin a new job in `tmp/`; nobody sees it before `Draft.publish`."""
         return Draft.begin(self.root, request)
@@ -87,12 +63,13 @@ class Spool:
         (self.root / RUNNING / worker).mkdir(exist_ok=True)
         durable.fsync(self.root / RUNNING)
 
-    def claim(self, folder: str, worker: str) -> Job | None:
-        """Take the oldest job waiting in `folder`, or None where nothing waits that is not resting.
+    def claim(self, folder: str, worker: str, line: Iterable[str] | None = None) -> Job | None:
+        """Take the first job waiting in `folder`, or None where nothing waits that is not resting.
 
-        A job whose request cannot be read any more goes to `failed/` with the reason, and the next is taken.
+        The first by priority and age (`spool.priority`), or the first of `line` that is still there. A job whose
+        request cannot be read any more goes to `failed/` with the reason, and the next is taken.
         """
-        for job_id in self.waiting(folder):
+        for job_id in line_in(self.root, folder) if line is None else line:
             if self.rest_left(folder, job_id):
                 continue
             target = self.root / RUNNING / worker / job_id
@@ -127,6 +104,8 @@ class Spool:
             # Its products are on the disk. If this rename is lost, recovery repeats it.
             job.path.rename(target)
         else:
+            # Somebody is told of it: the names of its products too are on the disk before that.
+            durable.fsync(job.path)
             durable.move(job.path, target)
         return folder
 
@@ -213,10 +192,6 @@ class Spool:
         self.advance(Job.read(mine))
         return True
 
-    def workers(self) -> list[str]:
-        """Every name that ever claimed a job here."""
-        return sorted(path.name for path in (self.root / RUNNING).iterdir() if path.is_dir())
-
     # --- what people ask for ---------------------------------------------------------------------------
 
     def release(self, job_id: str, *, model: bool) -> Found:
@@ -225,7 +200,7 @@ class Spool:
         Asking again while it runs, or when it is done, changes nothing. Raises NoSuchJob, and WrongState
         where the job failed or runs for its views only while the model is asked for.
         """
-        for _ in range(_PASSES):
+        for _ in range(PASSES):
             found = self.find(job_id)
             if found.folder == FAILED:
                 raise WrongState(f"job {job_id} failed; retry it first")
@@ -253,7 +228,7 @@ class Spool:
 
         Raises NoSuchJob, and WrongState where it is finished already.
         """
-        for _ in range(_PASSES):
+        for _ in range(PASSES):
             found = self.find(job_id)
             if found.folder == DONE or (found.folder == FAILED and not found.job.cancelled):
                 raise WrongState(f"job {job_id} is finished ({found.folder}); there is nothing to cancel")
@@ -294,6 +269,17 @@ class Spool:
             pass  # a second retry, or a worker, was faster: the job is on its way
         return self.find(job_id)
 
+    def prioritise(self, job_id: str, wanted: str) -> Found:
+        """Let a job go before or behind the others of its age from now on.
+
+        Raises NoSuchJob, InvalidRequest for a priority that is none, and WrongState where the job is finished.
+        """
+        found = self.find(job_id)
+        if found.folder in (DONE, FAILED):
+            raise WrongState(f"job {job_id} is finished ({found.folder}); there is nothing to wait for")
+        priority.mark(self.root, job_id, wanted)
+        return found
+
     def remove(self, job_id: str) -> None:
         """Delete a job that nobody works on, with everything in it.
 
@@ -308,66 +294,6 @@ class Spool:
         except FileNotFoundError:
             raise NoSuchJob(job_id) from None
         shutil.rmtree(gone, ignore_errors=True)  # the supervisor's sweep removes such names too
-
-    # --- readers ---------------------------------------------------------------------------------------
-
-    def find(self, job_id: str) -> Found:
-        """Where a job lies and what is known of it. Raises NoSuchJob.
-
-        A job may move while we look, so the folders are walked in the order jobs move, several times.
-        """
-        if is_job_id(job_id):
-            for _ in range(_PASSES):
-                for folder, path in self._places(job_id):
-                    try:
-                        job = Job.read(path)
-                    except FileNotFoundError:
-                        continue
-                    worker = path.parent.name if folder == RUNNING else None
-                    return Found(job, folder, worker, Status.read(path))
-        raise NoSuchJob(job_id)
-
-    def _places(self, job_id: str) -> Iterator[tuple[str, Path]]:
-        for folder in _SEARCH:
-            if folder == RUNNING:
-                for worker in os.listdir(self.root / RUNNING):
-                    yield RUNNING, self.root / RUNNING / worker / job_id
-            else:
-                yield folder, self.root / folder / job_id
-
-    def open_file(self, job_id: str, name: str) -> BinaryIO:
-        """A file of a job, opened: it stays readable while the job moves or is deleted.
-
-        Raises NoSuchJob, and FileNotFoundError where the job has no such file.
-        """
-        for attempt in range(_PASSES):
-            found = self.find(job_id)
-            try:
-                return (found.job.path / name).open("rb")
-            except FileNotFoundError:
-                if found.job.path.exists() or attempt == _PASSES - 1:
-                    raise
-        raise NoSuchJob(job_id)
-
-    def newest(self, limit: int, before: str | None = None) -> list[Found]:
-        """Up to `limit` jobs, newest first, older than the id `before`."""
-        ids = {
-            name for folder in (HELD, INBOX, layout.GEOMETRY, layout.TEXTURE) for name in self.waiting(folder)
-        }
-        for worker in self.workers():
-            ids.update(self.waiting(f"{RUNNING}/{worker}"))
-        ids.update(self.waiting(DONE), self.waiting(FAILED))
-        page: list[Found] = []
-        for job_id in sorted(ids, reverse=True):
-            if before is not None and job_id >= before:
-                continue
-            if len(page) == limit:
-                break
-            try:
-                page.append(self.find(job_id))
-            except (NoSuchJob, InvalidRequest):
-                continue  # deleted, or damaged, since it was listed
-        return page
 
 
 def _waiting_again(path: Path) -> None:

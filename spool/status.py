@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from spool import durable, layout
+from spool import durable, layout, small
 from spool.job import Request
 
 
@@ -36,22 +36,26 @@ class Status:
     def read(cls, job: Path) -> Status:
         """The job's news; a missing, torn or foreign file reads as no news. Raises nothing but OSError."""
         try:
-            value = json.loads((job / layout.STATUS).read_bytes())
-            known = {item.name for item in fields(cls)}
-            status = cls(**{name: value[name] for name in known & set(value)})
-            return cls(**{**asdict(status), "notes": tuple(status.notes), "progress": float(status.progress)})
+            value = json.loads(small.read(f"{job}/{layout.STATUS}"))
+            status = {name: value[name] for name in _KNOWN & set(value)}
+            status["notes"] = tuple(status.get("notes", ()))
+            status["progress"] = float(status.get("progress", 0.0))
+            return cls(**status)
         except (FileNotFoundError, ValueError, TypeError):
             return cls()
 
-    def write(self, job: Path, *, durable_too: bool = False) -> None:
-        """Replace the job's `status.json`."""
-        durable.replace_json(job / layout.STATUS, asdict(self), durable=durable_too)
+    def write(self, job: Path, *, durable_too: bool = False, named: bool = True) -> None:
+        """Replace the job's `status.json`; `named` as in `durable.replace`."""
+        durable.replace_json(job / layout.STATUS, vars(self), durable=durable_too, named=named)
+
+
+_KNOWN = {item.name for item in fields(Status)}
 
 
 def read_attempts(job: Path) -> dict[str, int]:
     """How often each stage of this job was begun."""
     try:
-        value = json.loads((job / layout.ATTEMPTS).read_bytes())
+        value = json.loads(small.read(f"{job}/{layout.ATTEMPTS}"))
     except FileNotFoundError:
         return {}
     return {str(stage): int(count) for stage, count in value.items()}

@@ -7,13 +7,15 @@ up. The numbers only grow, over restarts too. They are news, not record: power l
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from spool import durable
 
 TALLY = "tally"
+EVERY = 1.0
 BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper bounds of the buckets, in seconds; the last bucket has none."""
 CANCELLED, BAD_JOB, ENGINE, WORKER_DIED = KINDS = ("cancelled", "bad_job", "engine", "worker_died")
@@ -33,23 +35,35 @@ class Spent:
 
 
 class Tally:
-    """The counts of one process. Reading and writing never raise: no job fails for its statistics."""
+    """The counts of one process. Reading and writing never raise: no job fails for its statistics.
+
+    Stages are written once a second at most, and by `settle`, which whoever counts calls before it sleeps or ends.
+    """
 
     def __init__(self, root: Path, who: str) -> None:
         self.stages: dict[str, Spent] = {}
         self.failures: dict[str, int] = {}
         self._path = root / TALLY / f"{who}.json"
+        self._written = float("-inf")
+        self._owed = False
         self._read()
 
     def stage(self, name: str, seconds: float) -> None:
         """A stage was finished."""
         self.stages.setdefault(name, Spent()).add(seconds)
-        self._write()
+        self._owed = True
+        if time.monotonic() - self._written >= EVERY:
+            self._write()
 
     def failure(self, kind: str) -> None:
         """A job was given up for one of `KINDS`."""
         self.failures[kind] = self.failures.get(kind, 0) + 1
         self._write()
+
+    def settle(self) -> None:
+        """Write what is not written yet."""
+        if self._owed:
+            self._write()
 
     def _read(self) -> None:
         try:
@@ -61,9 +75,10 @@ class Tally:
 
     def _write(self) -> None:
         value = {
-            "stages": {name: asdict(spent) for name, spent in self.stages.items()},
+            "stages": {name: vars(spent) for name, spent in self.stages.items()},
             "failures": self.failures,
         }
+        self._written, self._owed = time.monotonic(), False
         try:
             self._path.parent.mkdir(exist_ok=True)
             durable.replace_json(self._path, value, durable=False)

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from spool import durable, layout
+from spool import durable, layout, small
 
 POISON = 2
 """A job that took this many workers down with it is given up."""
@@ -61,7 +61,7 @@ class Trouble:
     def read(cls, job: Path) -> Trouble:
         """What the job directory `job` has been through; a missing file is no trouble."""
         try:
-            return cls(**json.loads((job / layout.TROUBLE).read_bytes()))
+            return cls(**json.loads(small.read(f"{job}/{layout.TROUBLE}")))
         except FileNotFoundError:
             return cls()
         except (ValueError, TypeError):

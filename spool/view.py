@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
 from typing import Any
 
-from spool import layout
+from spool import layout, priority, small
 from spool.errors import NoSuchJob
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, STAGE_OF_FOLDER
-from spool.listing import ids_in
-from spool.spool import Found, Spool
+from spool.line import line_in
+from spool.reader import Found
+from spool.spool import Spool
 from spool.status import public_error, read_attempts
 
 PENDING = "pending"
@@ -80,6 +80,8 @@ def status_object(spool: Spool, found: Found) -> dict[str, Any]:
         "name": request.name,
         "source": request.source,
         "quality": request.quality,
+        "priority": priority.of(spool.root, request.id),
+        "tags": list(request.tags),
         "seed": request.seed,
         "created_at": request.created,
         "has_views": found.job.has(layout.VIEWS[-1]),
@@ -93,7 +95,7 @@ def _measured(found: Found) -> dict[str, Any] | None:
     if found.folder != DONE:
         return None
     try:
-        told = json.loads((found.job.path / layout.ANALYSIS).read_bytes())
+        told = json.loads(small.read(f"{found.job.path}/{layout.ANALYSIS}"))
     except (FileNotFoundError, ValueError):
         return None
     return {key: told[key] for key in MEASURED if key in told}
@@ -111,15 +113,16 @@ def summary(found: Found) -> dict[str, Any]:
         "created_at": request.created,
         "name": request.name,
         "quality": request.quality,
+        "tags": list(request.tags),
         "error": public_error(found.status, found.folder, found.job.cancelled),
     }
 
 
 def queue_position(spool: Spool, found: Found) -> int | None:
-    """How many jobs wait in the same folder before this one, plus one; None for jobs that do not wait."""
+    """How many jobs of the same folder are taken before this one, plus one; None for jobs that do not wait."""
     if found.folder not in STAGE_OF_FOLDER:
         return None
-    return 1 + bisect_left(ids_in(spool.root / found.folder), found.job.id)
+    return 1 + line_in(spool.root, found.folder).position(found.job.id)
 
 
 def look(spool: Spool, job_id: str) -> dict[str, Any]:

@@ -30,6 +30,9 @@ COMMANDS = (
     "cancel",
     "retry",
     "rm",
+    "pause",
+    "resume",
+    "prioritise",
     "models",
     "doctor",
     "install-systemd",
@@ -173,6 +176,7 @@ def test_status_of_the_service(spool: Spool, capsys: pytest.CaptureFixture[str])
     assert json.loads(capsys.readouterr().out) == {
         "supervisor": None,
         "jobs": {"held": 0, "inbox": 1, "geometry": 0, "texture": 0, "done": 0, "failed": 0, "running": 0},
+        "paused": None,
     }
 
 

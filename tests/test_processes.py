@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,7 @@ import pytest
 
 from daemon.child import Backoff
 from daemon.pulse import Pulse
+from daemon.supervisor import Supervisor
 from daemon.wake import Wake, watch
 from spool import lock
 from spool.board import Board
@@ -23,7 +25,7 @@ from spool.errors import SpoolUnusable
 from spool.ids import new_id
 from spool.notify import Systemd
 from spool.spool import Spool
-from tests.support import until
+from tests.support import config, until
 
 
 def test_the_lock_is_held_by_one_and_given_back_by_the_kernel(tmp_path: Path) -> None:
@@ -161,6 +163,29 @@ def test_systemd_hears_what_it_is_told(tmp_path: Path) -> None:
         manager.setblocking(False)
         with pytest.raises(BlockingIOError):
             manager.recv(99)
+
+
+def test_the_watchdog_is_fed_by_a_turn_that_no_read_of_the_disk_survives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor lives; to be killed for the disk's sake would take the running jobs along."""
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.setblocking(False)
+        systemd = Systemd({"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "30000000"})
+        supervisor = Supervisor(config(tmp_path / "spool"), systemd, with_http=False)
+        for part in ("take_in", "sweep", "tell"):
+            monkeypatch.setattr(supervisor, part, broken)
+        monkeypatch.setattr(supervisor, "start_due", lambda: None)
+        supervisor.wake.ring()
+        supervisor.step()
+        supervisor.wake.close()
+        assert manager.recv(99) == b"WATCHDOG=1"
 
 
 def test_without_systemd_nothing_is_said() -> None:

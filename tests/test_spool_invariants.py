@@ -18,7 +18,7 @@ import pytest
 from daemon.inbox import Inbox
 from daemon.retention import sweep_tmp
 from daemon.supervisor import log as supervisor_log
-from spool import durable, filesystem, lock
+from spool import durable, filesystem, lock, pause, priority
 from spool.draft import ADOPTION, resume_adoptions
 from spool.errors import NoSuchJob, SpoolUnusable
 from spool.job import Job, Request
@@ -126,7 +126,7 @@ def test_invariant_2_moves_that_somebody_is_told_of_are_fsynced_and_others_not(s
     for product, folder, fsynced in (
         ("cutout.png", "geometry", []),
         ("geometry.glb", "texture", []),
-        ("model.glb", "done", ["fsync done", "fsync w"]),
+        ("model.glb", "done", ["fsync job", "fsync done", "fsync w"]),
     ):
         heard = Listener()
         with Shim(spool.root, heard).installed():
@@ -135,7 +135,8 @@ def test_invariant_2_moves_that_somebody_is_told_of_are_fsynced_and_others_not(s
         (job.path / product).write_bytes(b"product")
         with Shim(spool.root, heard).installed():
             assert spool.advance(job) == folder
-        assert [call for call in heard.calls if call.startswith("fsync")] == fsynced
+        calls = [call.replace(job.id, "job") for call in heard.calls]
+        assert [call for call in calls if call.startswith("fsync")] == fsynced
 
 
 def test_invariant_3_a_reader_of_a_product_sees_all_of_it_or_none(tmp_path: Path) -> None:
@@ -417,7 +418,28 @@ def test_looking_whether_renames_work_leaves_nothing_behind(spool: Spool) -> Non
     before = sorted(spool.root.rglob("*"))
     Spool.open(spool.root)
     assert sorted(spool.root.rglob("*")) == before
-    assert {path.name for path in spool.root.iterdir()} == set(FOLDERS)
+    assert {path.name for path in spool.root.iterdir()} == {*FOLDERS, pause.FOLDER}
+
+
+def test_invariant_11_a_priority_is_on_the_disk_before_its_job_appears(spool: Spool) -> None:
+    draft = spool.draft(Request.new(source="cli", name="a.png", suffix=".png"))
+    draft.input.write_bytes(picture())
+    heard = Listener()
+    with Shim(spool.root, heard).installed():
+        job = draft.publish("inbox", priority.HIGH)
+        assert heard.calls.index("fsync priority") < heard.calls.index(f"rename {job.id}")
+        for wanted in (priority.LOW, priority.NORMAL, priority.LOW):
+            spool.prioritise(job.id, wanted)
+            assert heard.calls[-1] == "fsync priority"
+
+
+def test_invariant_11_a_pause_and_its_end_are_on_the_disk_when_told(spool: Spool) -> None:
+    heard = Listener()
+    with Shim(spool.root, heard).installed():
+        pause.pause(spool.root)
+        assert heard.calls[-2:] == ["rename paused.json", "fsync queue"]
+        pause.resume(spool.root)
+        assert heard.calls[-2:] == ["rename .resumed", "fsync queue"]
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "vfat", "fuse.sshfs", "fuseblk", "tmpfs", "overlay"])

@@ -291,7 +291,7 @@ def test_a_request_is_checked_field_by_field(change: dict[str, Any], word: str) 
 
 def test_a_request_needs_every_field_and_knows_every_wish() -> None:
     whole = Request.new(source="cli", name="a.png", suffix=".png").as_json()
-    for missing in set(whole) - {"client", "callback_url", "allow_lower"}:  # these came later
+    for missing in set(whole) - {"client", "callback_url", "allow_lower", "tags"}:  # these came later
         with pytest.raises(InvalidRequest, match="exactly"):
             Request.parse(json.dumps({name: whole[name] for name in whole if name != missing}).encode())
     with pytest.raises(InvalidRequest, match="unknown setting colour"):

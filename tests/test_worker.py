@@ -60,7 +60,7 @@ def work_off(of: Worker) -> int:
     while True:
         if of.step():
             steps += 1
-        elif of._paused or any(
+        elif time.monotonic() < of._disk_awaited_until or any(
             of.spool.rest_left(stage.folder, job)
             for stage in layout.STAGES
             for job in of.spool.waiting(stage.folder)

@@ -17,6 +17,7 @@ from daemon.errors import DaemonError
 from spool.errors import InvalidRequest, NoSuchJob, SpoolError, SpoolFull, SpoolUnusable, WrongState
 from spool.layout import DEFAULT_QUALITY, QUALITIES
 from spool.logs import complain
+from spool.priority import NORMAL, PRIORITIES
 from spool.settings import WrongSetting
 
 ABOUT = """Turn a photo of an object into a textured 3D model.
@@ -70,8 +71,29 @@ def parser() -> argparse.ArgumentParser:
         "protoscale submit cup.jpg vase.png --quality ultra --out models/",
         json=True,
     )
-    submit.add_argument("files", nargs="+", type=Path, metavar="FILE", help="image files")
+    submit.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="image files, or folders: every picture in them and below",
+    )
     submit.add_argument("--no-wait", action="store_true", help="queue them and return")
+    submit.add_argument(
+        "--priority", choices=PRIORITIES, default=NORMAL, help="who goes first (default %(default)s)"
+    )
+    submit.add_argument(
+        "--tag",
+        dest="tags",
+        action="append",
+        default=[],
+        metavar="TAG",
+        help="a word to find the jobs by; may be given several times",
+    )
+    submit.add_argument("--name", metavar="NAME", help="what to call the job (default: the file's name)")
+    submit.add_argument(
+        "--strict", action="store_true", help="fail at the end if a file in a folder was no picture"
+    )
     _wishes(submit, out="copy each result into a folder of this directory, named after its photo")
 
     make = add(
@@ -81,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
         json=True,
     )
     make.add_argument("file", type=Path, metavar="FILE", help="an image file")
+    make.set_defaults(priority=NORMAL, tags=[], name=None)
     _wishes(make, out="where the results go (default: a folder named after the photo)")
 
     status = add(
@@ -92,6 +115,7 @@ def parser() -> argparse.ArgumentParser:
     ls.add_argument(
         "--limit", type=_positive, default=20, metavar="N", help="at most N jobs (default %(default)s)"
     )
+    ls.add_argument("--tag", metavar="TAG", help="only jobs with this tag")
 
     for name, what in (
         ("cancel", "stop jobs: waiting ones now, running ones at their next step"),
@@ -99,6 +123,21 @@ def parser() -> argparse.ArgumentParser:
         ("rm", "delete finished, failed or held jobs with everything in them"),
     ):
         add(name, what, f"protoscale {name} 9c1f2a").add_argument("jobs", nargs="+", metavar="JOB", help=JOB)
+
+    pause = add(
+        "pause",
+        "begin no more jobs until `resume`; uploads are taken",
+        "protoscale pause --reason 'new card'",
+    )
+    pause.add_argument("--reason", default="", metavar="TEXT", help="told to everybody who waits")
+    add("resume", "begin jobs again after `pause`", "protoscale resume")
+    prioritise = add(
+        "prioritise",
+        "let jobs go before or behind the others of their age",
+        "protoscale prioritise high 9c1f2a",
+    )
+    prioritise.add_argument("priority", choices=PRIORITIES, metavar="PRIORITY", help=", ".join(PRIORITIES))
+    prioritise.add_argument("jobs", nargs="+", metavar="JOB", help=JOB)
 
     from daemon.cli import export
 
@@ -273,6 +312,10 @@ def _command(options: argparse.Namespace) -> int:
         from daemon.cli import doctor
 
         return doctor.run(options.json, options.gpu)
+    if name in ("queue", "pause", "resume", "prioritise"):
+        from daemon.cli import queue
+
+        return queue.run(options)
     from daemon.cli import jobs
 
     return jobs.run(options)

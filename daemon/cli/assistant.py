@@ -59,17 +59,26 @@ def server(settings: SpoolSettings) -> MCPServer:
         quality: Literal["draft", "balanced", "high", "ultra"] = "high",
         seed: int = 0,
         keep_background: bool = False,
+        priority: Literal["high", "normal", "low"] = "normal",
+        tags: list[str] | None = None,
         wait_seconds: float = 300,
     ) -> list[Any]:
         """Make a 3D model of the object in a photo.
 
         image_path: an image file on the machine where this server runs, best given absolutely.
         quality: draft is fastest. seed: for engines that use one. keep_background: the whole picture is the object.
+        priority: low stands back for other people's jobs, high goes before them. tags: words to find the job by.
         wait_seconds: how long to wait; the job goes on after that.
         Gives the job's state, the paths of its files, and a preview (front, right / back, left).
         """
         wishes = argparse.Namespace(
-            quality=quality, seed=seed, keep_background=keep_background, allow_lower=False
+            quality=quality,
+            seed=seed,
+            keep_background=keep_background,
+            allow_lower=False,
+            priority=priority,
+            tags=tags or [],
+            name=None,
         )
 
         def report(percent: float, message: str) -> None:

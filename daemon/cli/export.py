@@ -10,8 +10,9 @@ from daemon.cli import exits
 from daemon.cli.names import resolve
 from spool.errors import InvalidRequest, NoSuchJob, WrongState
 from spool.export import OBJ_PARTS, REPORT, Export
+from spool.reader import Found
 from spool.settings import SpoolSettings, read
-from spool.spool import Found, Spool
+from spool.spool import Spool
 from spool.view import COMPLETED, state_of
 
 FORMATS = {

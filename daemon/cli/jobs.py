@@ -11,8 +11,12 @@ from typing import Any
 
 from daemon.cli import exits
 from daemon.cli.names import resolve, short
+from daemon.cli.queue import in_words
 from spool import layout
 from spool.board import Board
+from spool.pause import paused
+from spool.priority import NORMAL
+from spool.reader import Found
 from spool.settings import SpoolSettings, read
 from spool.spool import Spool
 from spool.view import look, summary
@@ -22,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     """Dispatch one of the five."""
     spool = Spool.open(read(SpoolSettings).spool)
     if options.command == "ls":
-        return _ls(spool, options.limit, options.json)
+        return _ls(spool, options.limit, options.tag, options.json)
     if options.command == "status":
         return _job(spool, options.job, options.json) if options.job else _service(spool, options.json)
     return _change(spool, options.command, options.jobs)
@@ -44,13 +48,14 @@ def _change(spool: Spool, command: str, names: list[str]) -> int:
     return exits.OK
 
 
-def _ls(spool: Spool, limit: int, as_json: bool) -> int:
-    rows = [summary(found) for found in spool.newest(limit)]
+def _ls(spool: Spool, limit: int, tag: str | None, as_json: bool) -> int:
+    rows = [summary(found) for found in (_tagged(spool, tag, limit) if tag else spool.newest(limit))]
     if as_json:
         print(json.dumps(rows, indent=2))
         return exits.OK
     if not rows:
-        print(f"no jobs in {spool.root}; copy an image into {spool.root / layout.INBOX}")
+        what = f"no jobs with the tag {tag!r}" if tag else "no jobs"
+        print(f"{what} in {spool.root}; copy an image into {spool.root / layout.INBOX}")
         return exits.OK
     print(f"{'JOB':<9} {'STATUS':<10} {'STAGE':<9} {'DONE':>5}  {'QUALITY':<8} {'AGE':>5}  NAME")
     for row in rows:
@@ -59,6 +64,16 @@ def _ls(spool: Spool, limit: int, as_json: bool) -> int:
             f"  {row['quality']:<8} {_age(row['created_at']):>5}  {row['name']}"
         )
     return exits.OK
+
+
+def _tagged(spool: Spool, tag: str, limit: int) -> list[Found]:
+    found: list[Found] = []
+    before: str | None = None
+    while True:
+        page, before = spool.tagged(tag, limit - len(found), before)
+        found += page
+        if before is None or len(found) == limit:
+            return found
 
 
 def _job(spool: Spool, name: str, as_json: bool) -> int:
@@ -80,7 +95,12 @@ def job_lines(spool: Spool, told: dict[str, Any]) -> list[str]:
         + (f", engine {told['engine']}" if told["engine"] else ""),
     ]
     if told["queue_position"]:
-        lines.append(f"  number {told['queue_position']} of those that wait for {told['stage']}")
+        priority = f", priority {told['priority']}" if told["priority"] != NORMAL else ""
+        lines.append(f"  number {told['queue_position']} of those that wait for {told['stage']}{priority}")
+        if held := paused(spool.root):
+            lines.append(f"  {in_words(held)}")
+    if told["tags"]:
+        lines.append(f"  tags: {', '.join(told['tags'])}")
     if told["timings"]:
         lines.append(
             "  " + ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in told["timings"].items())
@@ -95,10 +115,18 @@ def _service(spool: Spool, as_json: bool) -> int:
     folders = (layout.HELD, layout.INBOX, layout.GEOMETRY, layout.TEXTURE, layout.DONE, layout.FAILED)
     counts = {folder: len(spool.waiting(folder)) for folder in folders}
     counts[layout.RUNNING] = sum(len(spool.waiting(f"{layout.RUNNING}/{name}")) for name in spool.workers())
+    held = paused(spool.root)
     if as_json:
-        print(json.dumps({"supervisor": asdict(board) if board else None, "jobs": counts}, indent=2))
+        told = {
+            "supervisor": asdict(board) if board else None,
+            "jobs": counts,
+            "paused": asdict(held) if held else None,
+        }
+        print(json.dumps(told, indent=2))
     else:
         print(f"spool {spool.root}")
+        if held:
+            print(f"  {in_words(held)}")
         print("  " + ", ".join(f"{folder} {count}" for folder, count in counts.items()))
         for slot in board.workers if board else ():
             doing = f", {slot.stage} of {short(slot.job)}" if slot.job else ""

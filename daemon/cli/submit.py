@@ -1,12 +1,15 @@
-"""`protoscale submit`: queue photos, wait, fetch the results."""
+"""`protoscale submit`: queue photos, or all that lie in folders, wait, fetch the results."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from daemon.cli.names import short
 from daemon.cli.progress import Line
 from spool import layout, lock, picture
 from spool.errors import InvalidRequest, SpoolFull
-from spool.job import Job, Request
+from spool.job import Job, Request, check_name
 from spool.settings import SpoolSettings, read, room_left
 from spool.spool import Spool
 from spool.view import COMPLETED, GIVEN_UP, look
@@ -24,26 +27,75 @@ POLL = 0.1
 
 
 def run(options: argparse.Namespace) -> int:
-    """Queue every file, then wait for all of them unless told not to."""
+    """Queue every photo, then wait for all of them unless told not to."""
     settings = read(SpoolSettings)
     spool = Spool.open(settings.spool)
     if options.no_wait and options.out:
         raise InvalidRequest("--out needs the results, and --no-wait does not wait for them; leave one out")
     if not room_left(spool.root, settings.reserve):
         raise SpoolFull(f"less than PROTOSCALE_RESERVE is free under {spool.root}; delete jobs or free space")
-    jobs = [queue(spool, file, options) for file in options.files]
+    found = list(photos(options.files))
+    if options.name and len(found) > 1:
+        raise InvalidRequest(f"--name is for one photo, and these are {len(found)}; --tag groups them")
+    work = [(queue(spool, photo.path, options), photo) for photo in found if photo.is_one]
+    skipped = len(found) - len(work)
+    if not work:
+        raise InvalidRequest(f"no picture lies in {', '.join(map(str, options.files))}")
+    code = exits.FAILED if skipped and options.strict else exits.OK
     if options.no_wait:
         if options.json:
-            print(json.dumps([look(spool, job.id) for job in jobs], indent=2))
+            print(json.dumps([look(spool, job.id) for job, _ in work], indent=2))
         else:
-            for job in jobs:
+            for job, _ in work:
                 print(job.id)
-        return exits.OK
+        return code
     if not lock.is_held(spool.root):
-        names = " ".join(short(job.id) for job in jobs)
+        names = " ".join(short(job.id) for job, _ in work)
         print(f"queued and safe ({names}), but nobody works here: start `protoscale run`", file=sys.stderr)
         return exits.NO_SERVICE
-    return _wait_for_all(spool, jobs, options)
+    return _wait_for_all(spool, work, options) or code
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A file to queue. `below` is the folder it lies in, seen from the one that was named."""
+
+    path: Path
+    below: Path = Path()
+    is_one: bool = True
+
+
+def photos(named: Sequence[Path]) -> Iterator[Photo]:
+    """The files that were named, and those in the folders that were named, in order; hidden ones are left alone.
+
+    What lies in a folder and is no picture is told on stderr, and not `is_one`. Raises InvalidRequest for a folder
+    that cannot be read.
+    """
+    for path in named:
+        if not path.is_dir():
+            yield Photo(path)
+            continue
+        for folder, folders, files in os.walk(path, onerror=_unreadable):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(files):
+                if not name.startswith("."):
+                    yield _seen(Path(folder, name), Path(folder).relative_to(path))
+
+
+def _seen(path: Path, below: Path) -> Photo:
+    try:
+        with path.open("rb") as file:
+            if picture.suffix_of(file.read(picture.HEAD)):
+                return Photo(path, below)
+        reason = f"not a picture: its content is none of {picture.ACCEPTED}"
+    except OSError as error:
+        reason = str(error.strerror)
+    print(f"skipped {path}: {reason}", file=sys.stderr)
+    return Photo(path, below, is_one=False)
+
+
+def _unreadable(error: OSError) -> None:
+    raise InvalidRequest(f"{error.filename} cannot be read: {error.strerror}")
 
 
 def queue(spool: Spool, file: Path, options: argparse.Namespace) -> Job:
@@ -56,18 +108,19 @@ def queue(spool: Spool, file: Path, options: argparse.Namespace) -> Job:
                 raise InvalidRequest(f"{file} is not a picture: its content is none of {picture.ACCEPTED}")
             request = Request.new(
                 source="cli",
-                name=file.name,
+                name=check_name(options.name) if options.name else file.name,
                 suffix=suffix,
                 quality=options.quality,
                 seed=options.seed,
                 remove_bg=not options.keep_background,
                 allow_lower=options.allow_lower,
+                tags=tuple(options.tags),
             )
             draft = spool.draft(request)
             try:
                 with draft.input.open("wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
-                return draft.publish(layout.INBOX)
+                return draft.publish(layout.INBOX, options.priority)
             except BaseException:
                 draft.discard()
                 raise
@@ -75,27 +128,39 @@ def queue(spool: Spool, file: Path, options: argparse.Namespace) -> Job:
         raise InvalidRequest(f"{file} cannot be queued: {error.strerror}") from None
 
 
-def _wait_for_all(spool: Spool, jobs: list[Job], options: argparse.Namespace) -> int:
+def _wait_for_all(spool: Spool, work: list[tuple[Job, Photo]], options: argparse.Namespace) -> int:
     told = []
-    for job in jobs:
+    taken: set[Path] = set()
+    for job, photo in work:
         end = wait(spool, job.id)
         told.append(end)
+        folder = spool.find(job.id).job.path
+        if options.out:
+            folder = _folder(options.out / photo.below, end, taken)
         if end["status"] == COMPLETED and options.out:
-            fetch(spool, job.id, options.out / Path(end["name"]).stem)
+            fetch(spool, job.id, folder)
         if not options.json:
-            _say(spool, end, options.out)
+            _say(end, folder)
     if options.json:
         print(json.dumps(told, indent=2))
     return exits.OK if all(end["status"] == COMPLETED for end in told) else exits.FAILED
 
 
-def _say(spool: Spool, end: dict[str, Any], out: Path | None) -> None:
+def _folder(out: Path, end: dict[str, Any], taken: set[Path]) -> Path:
+    """Named after the photo, and after the job too where another photo of this command has that name."""
+    folder = out / Path(end["name"]).stem
+    if folder in taken:
+        folder = out / f"{folder.name}-{short(end['job_id'])}"
+    taken.add(folder)
+    return folder
+
+
+def _say(end: dict[str, Any], folder: Path) -> None:
     if end["status"] == GIVEN_UP:
         print(f"{end['name']}: {end['error']}", file=sys.stderr)
         return
     for note in end["notes"]:
         print(f"{end['name']}: {note}", file=sys.stderr)
-    folder = out / Path(end["name"]).stem if out else spool.find(end["job_id"]).job.path
     print(folder / layout.MODEL_GLB)
 
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spool import layout
+from spool import layout, priority
 from spool.errors import InvalidRequest
 from spool.ids import is_job_id
 from spool.job import Job
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, TMP
+from spool.priority import NORMAL
 from spool.status import Status
 
 Event = tuple[str, ...]
@@ -42,6 +43,7 @@ class Expected:
     wants: set[str] = field(default_factory=set)
     cancelled: bool = False
     retried: bool = False
+    priorities: set[str] = field(default_factory=lambda: {NORMAL})
 
 
 def expectations(events: Iterable[Event]) -> dict[str, Expected]:
@@ -72,6 +74,10 @@ def expectations(events: Iterable[Event]) -> dict[str, Expected]:
             one.begun, one.cancelled = {}, False
         elif what == "retried":
             one.where, one.retried = set(LIVE), True
+        elif what == "prioritising":
+            one.priorities.add(details[0])
+        elif what == "prioritised":
+            one.priorities = {details[0]}
         elif what == "removing":
             one.must = False
         elif what == "removed":
@@ -127,6 +133,8 @@ def violations(root: Path, expected: Mapping[str, Expected], whole: Whole) -> li
     wrong += _left_over(root)
     for name in {*places, *expected}:
         wrong += _kept(name, expected.get(name), places.get(name, []), jobs.get(name))
+        if name in expected and name in jobs:
+            wrong += _ranked(root, expected[name], jobs[name])
     return wrong
 
 
@@ -161,6 +169,13 @@ def _left_over(root: Path) -> list[str]:
         if path.name.startswith(("adopt-", "gone-")):
             wrong.append(f"invariant 8: tmp/{path.name} was left over")
     return wrong
+
+
+def _ranked(root: Path, expected: Expected, job: Job) -> list[str]:
+    now = priority.of(root, job.id)
+    if now in expected.priorities:
+        return []
+    return [f"invariant 11: {job.request.name} has priority {now}, not one of {sorted(expected.priorities)}"]
 
 
 def _kept(name: str, expected: Expected | None, places: list[str], job: Job | None) -> list[str]:

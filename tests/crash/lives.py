@@ -18,6 +18,7 @@ from spool import durable, status
 from spool.errors import NoSuchJob, SpoolError
 from spool.job import Job, Request
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING
+from spool.priority import HIGH, LOW, NORMAL
 from spool.spool import Spool
 from tests.crash import quick_work
 from tests.crash.ledger import Event, is_bad, picture_of
@@ -97,6 +98,23 @@ class Life:
             (draft.path / first).rename(draft.input)
         draft.publish(folder)
         self.tell(("acked", name))
+
+    def submit_with(self, name: str, wanted: str) -> None:
+        """A submit that asks for a priority."""
+        request = Request.new(source="cli", name=name, suffix=".png")
+        self.ids[name] = request.id
+        self.tell(("submitting", name, INBOX))
+        self.tell(("prioritising", name, wanted))
+        draft = self.spool.draft(request)
+        draft.input.write_bytes(picture_of(name))
+        draft.publish(INBOX, wanted)
+        self.tell(("prioritised", name, wanted))
+        self.tell(("acked", name))
+
+    def prioritise(self, name: str, wanted: str) -> None:
+        self.tell(("prioritising", name, wanted))
+        self.spool.prioritise(self.ids[name], wanted)
+        self.tell(("prioritised", name, wanted))
 
     def drop(self, name: str, *, synced: bool = True) -> None:
         """A person copies a file into the inbox; `synced` as a careful program would."""
@@ -296,6 +314,17 @@ def life_of_deletions(life: Life) -> None:
     life.submit("c.png")
 
 
+def life_of_priorities(life: Life) -> None:
+    """Invariants 1, 11: jobs that are given a priority, at once and later, and change it."""
+    life.open()
+    life.submit_with("a.png", HIGH)
+    life.submit("b.png")
+    for wanted in (LOW, HIGH, NORMAL, LOW):
+        life.prioritise("b.png", wanted)
+    life.prioritise("a.png", NORMAL)
+    life.work_off()
+
+
 def random_life(life: Life, seed: int, verbs: int = 14) -> None:
     """Any verb in any order, as far as the service accepts it."""
     chance = random.Random(seed)
@@ -362,4 +391,5 @@ LIVES: tuple[Callable[[Life], None], ...] = (
     life_of_a_poison,
     life_of_two_workers,
     life_of_deletions,
+    life_of_priorities,
 )

@@ -33,6 +33,7 @@ LIMIT = 150.0
 FILES = (
     *(
         "test_spool_moves",
+        "test_queue",
         "test_spool_races",
         "test_spool_invariants",
         "test_inbox",
@@ -50,7 +51,7 @@ FILES = (
     ),
 )
 """Tests of the spool and of what uses it; those that start other processes are left out, as these run no mutant."""
-OWN = ("test_spool", "test_inbox", "test_ballast")
+OWN = ("test_spool", "test_queue", "test_inbox", "test_ballast")
 PARTS = ("spool", "daemon", "httpd", "tests", "docs", "systemd")
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 IN_A_COPY = ("tests/test_spool_invariants.py", "tests/test_disk.py", "-k", "not service")

@@ -13,7 +13,7 @@ from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.inbox import Inbox
 from daemon.pulse import Pulse
 from daemon.supervisor import Supervisor
-from daemon.worker import Worker
+from daemon.worker import Worker, heads_of
 from spool import policy
 from spool.layout import DONE, FAILED, HELD, INBOX
 from spool.notify import Systemd
@@ -59,7 +59,8 @@ class Recovery:
     def lead_worker(self, spool: Spool, post: Post) -> None:
         """Let the worker be that of `post` in this spool; its pause after trouble with a disk is over."""
         self.worker.spool, self.worker.post = spool, post
-        self.worker._paused_until, self.worker._disk_troubles = 0.0, 0
+        self.worker._heads = heads_of(spool, post)
+        self.worker._disk_awaited_until, self.worker._disk_troubles = 0.0, 0
         spool.enlist(post.name)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.routing import Route
 
-from httpd import tencent, uploads
+from httpd import batch, form, tencent
 from httpd.app import ROUTES
 from httpd.openapi import PATHS, document
 from httpd.schemas import SCHEMAS
@@ -46,7 +46,9 @@ def test_every_route_is_in_the_document_and_none_else() -> None:
 
 
 def test_every_field_is_in_the_document_and_none_else() -> None:
-    assert set(SCHEMAS["Upload"]["properties"]) == {"file", *uploads.FIELDS}
+    for name in ("Upload", "Batch"):
+        assert set(SCHEMAS[name]["properties"]) == {"file", *form.FIELDS}
+    assert SCHEMAS["Batch"]["properties"]["file"]["maxItems"] == batch.MAX_FILES
     assert set(SCHEMAS["GenerationRequest"]["properties"]) == set(tencent.FIELDS)
 
 
@@ -144,6 +146,6 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
         run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     os.close(held)
     assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
-    assert "Tested: 24" in run.stdout and "Failures:" not in run.stdout
+    assert "Tested: 29" in run.stdout and "Failures:" not in run.stdout
     assert all(spool.find(job_id) for job_id in spool.waiting(layout.HELD))
     assert all(isinstance(route, Route) for route in ROUTES)

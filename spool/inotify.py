@@ -1,7 +1,7 @@
-"""Waking an event loop when something moves in or out of a folder: inotify(7), without reading what it says.
+"""Waking a loop when something moves in or out of a folder: inotify(7), without reading what it says.
 
-watchdog, which the daemon uses, takes two threads a folder and holds moves back half a second to pair them; here the
-event itself is never looked at, because a scan decides, so the kernel's own interface is all that is needed.
+watchdog, with which the supervisor watches what people drop, takes a thread a folder and two more; here the event
+itself is never looked at, because a scan decides, so a descriptor that the loop waits at is all that is needed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE, _ONLYDIR = 0x40, 0x80, 0x100, 0x200, 0x1000000
+COMES = _MOVED_TO | _CREATE
+"""What is moved into, or made in, a folder."""
+CHANGES = COMES | _MOVED_FROM | _DELETE
+"""The same, and what is moved out or deleted."""
 
 
 class Inotify:
@@ -27,12 +31,11 @@ class Inotify:
             raise OSError(ctypes.get_errno(), "inotify_init1 failed")
         self._watched: set[Path] = set()
 
-    def watch(self, folder: Path) -> None:
-        """Be woken by what is moved into, moved out of, made or deleted in `folder`; again is no harm."""
-        mask = _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _ONLYDIR
+    def watch(self, folder: Path, what: int = CHANGES) -> None:
+        """Be woken by `what` happens in `folder` (`COMES`, `CHANGES`); again is no harm."""
         if folder in self._watched:
             return
-        if self._libc.inotify_add_watch(self.descriptor, os.fsencode(folder), mask) < 0:
+        if self._libc.inotify_add_watch(self.descriptor, os.fsencode(folder), what | _ONLYDIR) < 0:
             raise OSError(ctypes.get_errno(), "inotify_add_watch failed", str(folder))
         self._watched.add(folder)
 
