@@ -17,6 +17,12 @@ def append(job: Path, text: str) -> None:
         file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} pid {os.getpid()} {text.rstrip()}\n")
 
 
+def carry(job: Path, lines: str) -> None:
+    """Add what another machine wrote into its log of the same job."""
+    with disk.unimportant(f"log of job {job.name}"), (job / layout.LOG).open("a", encoding="utf-8") as file:
+        file.write(lines)
+
+
 def append_all(spool: Spool, worker: str, text: str) -> None:
     """Add lines to the log of every job that `worker` holds."""
     for job_id in spool.waiting(f"{layout.RUNNING}/{worker}"):

@@ -21,10 +21,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import psutil
 
-from daemon import disk, joblog, policy, stages
+from daemon import disk, joblog, policy
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.engines.base import Engine
@@ -32,7 +33,6 @@ from daemon.errors import BadJob, Cancelled, EngineError
 from daemon.finisher import Finished, Finisher, Finishing
 from daemon.pulse import Pulse
 from daemon.reporter import Drained, Reporter
-from daemon.stages import PhotoLimits, Rest
 from daemon.wake import Wake
 from spool import layout, tally
 from spool.job import Job
@@ -43,12 +43,15 @@ from spool.status import Status, read_attempts, refund_attempt
 from spool.tally import Tally
 from spool.trouble import Trouble
 
+if TYPE_CHECKING:
+    from daemon.stages import Rest
+
 log = logging.getLogger(__name__)
 
 DISK_PAUSE = 5.0
 LONGEST_DISK_PAUSE = 60.0
 
-Work = Callable[[], tuple[Status, Rest | None]]
+Work = Callable[[], "tuple[Status, Rest | None]"]
 """What an attempt does, or what became of the part of it that was done elsewhere; raises as in the table above."""
 
 
@@ -73,7 +76,6 @@ class Worker:
         self.wake = Wake()
         self.finisher = finisher
         self._geometry_workers = geometry_workers
-        self._limits = PhotoLimits(config.max_pixels, config.max_side)
         self._drain_by: float | None = None
         self._worked = time.monotonic()
         self._loaded = False
@@ -123,7 +125,7 @@ class Worker:
         if most and self._attempts >= most:
             return True
         limit = self.config.max_worker_memory
-        return bool(limit) and psutil.Process().memory_info().rss > limit
+        return bool(limit) and self.resident() > limit
 
     def rest(self) -> None:
         """Nothing to do: give idle models back, and sleep until a file event, a signal or the next scan."""
@@ -206,11 +208,24 @@ class Worker:
         report = Reporter(job, status, self.pulse, self._drain_is_over)
         self._loaded = True
         self._attempts += 1
-        rest = stages.WORK[stage.name](job, self.engine, self._limits, report)
+        return report.status, self.perform(stage.name, job, report)
+
+    def perform(self, stage: str, job: Job, report: Reporter) -> Rest | None:
+        """Do a stage of a claimed job, but for what a finisher does better."""
+        from daemon import (
+            stages,
+        )  # here: an envoy, whose stages are done elsewhere, does without the mesh libraries
+
+        limits = stages.PhotoLimits(self.config.max_pixels, self.config.max_side)
+        rest = stages.WORK[stage](job, self.engine, limits, report)
         if rest is not None and self.finisher is None:
             stages.finish(job, rest, report)
-            rest = None
-        return report.status, rest
+            return None
+        return rest
+
+    def resident(self) -> int:
+        """Bytes of memory that what does the work keeps."""
+        return int(psutil.Process().memory_info().rss)
 
     def _judge(self, job: Job, stage: Stage, began: float, counted_before: int, work: Work) -> None:
         """Run the `work` of an attempt, and do what the table at the top says about its outcome."""
