@@ -8,6 +8,7 @@ actor that it holds on that device for as long as it lives. When it ends, howeve
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -205,7 +206,8 @@ def work(
         # Whose engine: the head's, on every device, or half of a model would be made by another one than the rest.
         config = replace(config, engine=choose.chosen(config))
         line = Line(_placed(config, post, post.berth), post.berth, pulse)
-        vitals: Vitals = line.call("open", limit=None)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray has put its own in place; nothing is held yet
+        vitals = _opened(line, post)
         if vitals.trouble:
             vitals.write(spool.root, post.name)
             raise EngineUnavailable(f"{post.node}: {vitals.trouble}")
@@ -215,6 +217,17 @@ def work(
     except (NodeLost, EngineUnavailable, connection.NoCluster) as error:
         log.error("%s", error)
         sys.exit(EX_UNAVAILABLE)
+
+
+def _opened(line: Line, post: Post) -> Vitals:
+    """What the outpost says when it is asked to get ready."""
+    try:
+        vitals: Vitals = line.call("open", limit=None)
+        return vitals
+    except OutpostDied as error:  # before it could say so: our code is not there, or another one
+        return Vitals(
+            post.device, trouble=f"{error}; is the same ProtoScale installed there, with its engine?"
+        )
 
 
 def _placed(config: Config, post: Post, berth: Berth) -> Any:
