@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from spool.layout import GEOMETRY, INBOX, TEXTURE
 
@@ -33,3 +34,21 @@ def order(stages: tuple[str, ...], waiting: Callable[[str], int], geometry_worke
     if waiting(GEOMETRY) < geometry_workers:
         return (INBOX, TEXTURE)
     return (TEXTURE, INBOX)
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another device that does the same stage: the seconds it usually takes for one, and whether it is at work."""
+
+    seconds: float
+    busy: bool
+
+
+def leaves_to_faster(mine: float, others: Sequence[Other], waiting: int) -> bool:
+    """Whether a device that takes `mine` seconds for a stage leaves all `waiting` jobs to `others`.
+
+    It does where they will have finished every one of them before it had finished the first: then nobody gets a
+    result later, and the oldest job gets its own sooner. One at work is taken to have just begun.
+    """
+    within = sum(max(0, int(mine / other.seconds) - other.busy) for other in others)
+    return waiting > 0 and within >= waiting

@@ -31,6 +31,7 @@ from daemon.devices import Post
 from daemon.engines.base import Engine
 from daemon.errors import BadJob, Cancelled, EngineError
 from daemon.finisher import Finished, Finisher, Finishing
+from daemon.pace import Pace
 from daemon.pulse import Pulse
 from daemon.reporter import Drained, Reporter
 from daemon.wake import Wake
@@ -50,6 +51,8 @@ log = logging.getLogger(__name__)
 
 DISK_PAUSE = 5.0
 LONGEST_DISK_PAUSE = 60.0
+LEFT_TO_OTHERS = 1.0
+"""Seconds until a worker looks again for jobs that it left to faster devices."""
 
 Work = Callable[[], "tuple[Status, Rest | None]"]
 """What an attempt does, or what became of the part of it that was done elsewhere; raises as in the table above."""
@@ -83,6 +86,7 @@ class Worker:
         self._paused_until = 0.0
         self._attempts = 0
         self._tally = Tally(spool.root, post.name)
+        self._pace = Pace(spool.root, post.name, self._tally, self._waiting)
 
     def drain(self, signum: int = 0, frame: FrameType | None = None) -> None:
         """End after the running stage, or at its next step once the drain limit has passed."""
@@ -113,6 +117,8 @@ class Worker:
         if self._paused or not room_left(self.spool.root, self.config.reserve):
             return False
         for folder in policy.order(self.post.stages, self._waiting, self._geometry_workers):
+            if self._pace.leaves(folder):
+                continue
             job = self.spool.claim(folder, self.post.name)
             if job:
                 self.take(job, STAGE_OF_FOLDER[folder])
@@ -168,6 +174,8 @@ class Worker:
         """Seconds until there may be something to do: the next scan, or the end of a waiting job's rest."""
         if self._paused or not room_left(self.spool.root, self.config.reserve):
             return self.config.scan_every
+        if self._pace.leaving:
+            return min(self.config.scan_every, LEFT_TO_OTHERS)
         folders = [layout.STAGE_NAMED[stage].folder for stage in self.post.stages]
         rests = [
             self.spool.rest_left(folder, job) for folder in folders for job in self.spool.waiting(folder)
@@ -208,7 +216,8 @@ class Worker:
         report = Reporter(job, status, self.pulse, self._drain_is_over)
         self._loaded = True
         self._attempts += 1
-        return report.status, self.perform(stage.name, job, report)
+        rest = self.perform(stage.name, job, report)
+        return report.status, rest
 
     def perform(self, stage: str, job: Job, report: Reporter) -> Rest | None:
         """Do a stage of a claimed job, but for what a finisher does better."""

@@ -29,7 +29,7 @@ from daemon.config import Config
 from daemon.devices import Berth, Post
 from daemon.engines import choose
 from daemon.errors import Cancelled, DaemonError, EngineUnavailable
-from daemon.process import EX_UNAVAILABLE
+from daemon.process import EX_SOFTWARE, EX_UNAVAILABLE
 from daemon.pulse import Pulse
 from daemon.reporter import Drained, Reporter
 from daemon.worker import Worker
@@ -197,8 +197,8 @@ def work(
 ) -> None:
     """What a worker process with a berth does: join, place the outpost, and work until drained.
 
-    Ends the process with EX_UNAVAILABLE where the other machine is gone or cannot do this work. `ready` is told of
-    the worker when it is.
+    Ends the process with EX_UNAVAILABLE where the other machine is gone or cannot do this work, and with EX_SOFTWARE
+    where a job took the outpost down. `ready` is told of the worker when it is.
     """
     assert post.berth
     try:
@@ -217,6 +217,9 @@ def work(
     except (NodeLost, EngineUnavailable, connection.NoCluster) as error:
         log.error("%s", error)
         sys.exit(EX_UNAVAILABLE)
+    except OutpostDied as error:
+        log.error("%s", error)
+        sys.exit(EX_SOFTWARE)
 
 
 def _opened(line: Line, post: Post) -> Vitals:

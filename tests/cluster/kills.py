@@ -150,7 +150,9 @@ class Kills:
         (strike,) = self._chance.choices(list(kinds), list(kinds.values()))
         with suppress(psutil.NoSuchProcess, ProcessLookupError):
             strike()
-        self._next = at_rest + self._chance.randint(1, max(1, round(2 * self.jobs * PEACE / self.kills) - 1))
+        self._next = at_rest + self._chance.randint(
+            1, max(1, round(1.7 * self.jobs * PEACE / self.kills) - 1)
+        )
         self._due = time.monotonic() + 20.0
 
     def _kill_actor(self) -> None:

@@ -94,6 +94,7 @@ class Net:
     def close(self, count: int) -> None:
         if self.namespaces:
             for number in range(2, count + 1):
+                _ip("link", "del", self._wire(number), check=False)  # what still ends in there would keep it
                 _ip("netns", "del", self._space(number), check=False)
             _ip("link", "del", f"psb{self.tag}", check=False)
 
