@@ -47,8 +47,8 @@ class Other:
 def leaves_to_faster(mine: float, others: Sequence[Other], waiting: int) -> bool:
     """Whether a device that takes `mine` seconds for a stage leaves all `waiting` jobs to `others`.
 
-    It does where they will have finished every one of them before it had finished the first: then nobody gets a
-    result later, and the oldest job gets its own sooner. One at work is taken to have just begun.
+    It does where they will have finished every one of them before it had finished the first. One at work is taken to
+    have just begun; that the others may leave them in their turn is not reckoned with.
     """
     within = sum(max(0, int(mine / other.seconds) - other.busy) for other in others)
     return waiting > 0 and within >= waiting

@@ -147,8 +147,10 @@ class Outpost:
         return self._post.device.startswith("cuda")
 
     def _open(self) -> Vitals:
-        # Ray gives an actor one thread for numerics unless it is told how many; a worker of ours has what it likes.
-        os.environ.pop("OMP_NUM_THREADS", None)
+        # Ray tells an actor to do numerics in one thread. A worker of ours has what its machine was told, and with
+        # another number of threads sums come out differently in the last bits.
+        if "OMP_NUM_THREADS" not in psutil.Process(os.getppid()).environ():
+            os.environ.pop("OMP_NUM_THREADS", None)
         os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
         here = read(Config)
         self._config = replace(self._config, **{name: getattr(here, name) for name in ITS_OWN})

@@ -84,9 +84,12 @@ def publish(job: Job, attempt: Attempt, products: Iterable[tuple[str, bytes]]) -
 
     Raises Late, before anything is written, where the job is at another attempt by now.
     """
+    products = list(products)
     if attempt != Attempt.of(job, attempt.stage):
         raise Late(f"job {job.id}: a result of {attempt} came late and is dropped")
+    if foreign := [name for name, _ in products if name not in layout.PRODUCTS]:
+        raise Late(
+            f"job {job.id}: {', '.join(foreign)} is no product, and is dropped with all that came with it"
+        )
     for name, content in products:
-        if name not in layout.PRODUCTS:
-            raise Late(f"job {job.id}: {name!r} is no product")
         durable.replace(job.path / name, content)
