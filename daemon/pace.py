@@ -27,7 +27,7 @@ class Pace:
         self._worker = worker
         self._tally = tally
         self._count = count
-        self._others: dict[str, list[policy.Other]] = {}
+        self._others: dict[str, list[float]] = {}
         self._looked = float("-inf")
         self._leaving: dict[str, float] = {}
 
@@ -38,7 +38,7 @@ class Pace:
         """
         stage = STAGE_OF_FOLDER[folder].name
         mine = self._tally.usual(stage)
-        if mine is None or not policy.leaves_to_faster(mine, self._faster(stage, mine), self._count(folder)):
+        if mine is None or not policy.leaves_to_faster(mine, self._seconds(stage), self._count(folder)):
             self._leaving.pop(folder, None)
             return False
         since = self._leaving.setdefault(folder, time.monotonic())
@@ -49,18 +49,19 @@ class Pace:
         """Whether some job was left to others at the last look."""
         return bool(self._leaving)
 
-    def _faster(self, stage: str, mine: float) -> list[policy.Other]:
+    def _seconds(self, stage: str) -> list[float]:
+        """What the others take for it."""
         if time.monotonic() - self._looked >= FRESH:
             self._looked = time.monotonic()
             self._others = self._look()
-        return [other for other in self._others.get(stage, ()) if other.seconds < mine]
+        return self._others.get(stage, [])
 
-    def _look(self) -> dict[str, list[policy.Other]]:
-        found: dict[str, list[policy.Other]] = {}
+    def _look(self) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = {}
         for slot in slots_of(Board.read(self._root)):
             if slot.name != self._worker and slot.state in (IDLE, BUSY):
                 tally = Tally(self._root, slot.name)
                 for stage in slot.stages:
                     if seconds := tally.usual(stage):
-                        found.setdefault(stage, []).append(policy.Other(seconds, slot.state == BUSY))
+                        found.setdefault(stage, []).append(seconds)
         return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from spool.layout import GEOMETRY, INBOX, TEXTURE
 
@@ -36,19 +35,13 @@ def order(stages: tuple[str, ...], waiting: Callable[[str], int], geometry_worke
     return (TEXTURE, INBOX)
 
 
-@dataclass(frozen=True)
-class Other:
-    """Another device that does the same stage: the seconds it usually takes for one, and whether it is at work."""
+def leaves_to_faster(mine: float, others: Sequence[float], waiting: int) -> bool:
+    """Whether a device that takes `mine` seconds for a stage leaves all `waiting` jobs to faster ones.
 
-    seconds: float
-    busy: bool
-
-
-def leaves_to_faster(mine: float, others: Sequence[Other], waiting: int) -> bool:
-    """Whether a device that takes `mine` seconds for a stage leaves all `waiting` jobs to `others`.
-
-    It does where they will have finished every one of them before it had finished the first. One at work is taken to
-    have just begun; that the others may leave them in their turn is not reckoned with.
+    `others` are the seconds that other devices take for it. It does where they will have finished every one of
+    those jobs before it had finished the first. Each is taken to be at work, and to have just begun: what is known
+    of them is seconds old, and one that is idle has the job before anybody can ask. That they may leave it in their
+    turn is not reckoned with.
     """
-    within = sum(max(0, int(mine / other.seconds) - other.busy) for other in others)
+    within = sum(max(0, int(mine / seconds) - 1) for seconds in others)
     return waiting > 0 and within >= waiting

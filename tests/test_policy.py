@@ -10,7 +10,7 @@ import pytest
 
 from daemon import policy
 from daemon.pace import Pace
-from daemon.policy import Other, leaves_to_faster
+from daemon.policy import leaves_to_faster
 from spool import lock
 from spool.board import BUSY, IDLE, Board, Slot
 from spool.tally import ENOUGH, Tally
@@ -19,37 +19,29 @@ from spool.tally import ENOUGH, Tally
 @pytest.mark.parametrize(
     ("mine", "others", "waiting", "leaves"),
     [
-        (60, [Other(10, busy=False)], 1, True),  # it is done in 10 s there, in 60 s here
-        (60, [Other(10, busy=True)], 5, True),  # after its present one, five more within the minute
-        (60, [Other(10, busy=True)], 6, False),
-        (60, [Other(10, busy=False), Other(20, busy=True)], 8, True),
-        (60, [Other(10, busy=False), Other(20, busy=True)], 9, False),
-        (60, [Other(59, busy=True)], 1, False),
+        (60, [10], 5, True),  # after its present one, five more within the minute
+        (60, [10], 6, False),
+        (60, [10, 20], 7, True),
+        (60, [10, 20], 8, False),
+        (60, [31], 1, False),  # after its present one it would be no sooner
         (60, [], 1, False),
-        (60, [Other(10, busy=False)], 0, False),  # nothing to leave
-        (10, [Other(60, busy=False)], 1, False),  # the fast one leaves nothing to the slow one
-        (
-            10,
-            [Other(10, busy=False)],
-            1,
-            True,
-        ),  # of two that are as fast, one of both takes it in the end (below)
+        (60, [10], 0, False),  # nothing to leave
+        (10, [60], 1, False),  # the fast one leaves nothing to the slow one
+        (10, [10, 10, 10], 1, False),  # and those that are as fast leave each other nothing
     ],
 )
-def test_when_the_last_jobs_are_left(mine: float, others: list[Other], waiting: int, leaves: bool) -> None:
+def test_when_the_last_jobs_are_left(mine: float, others: list[float], waiting: int, leaves: bool) -> None:
     assert leaves_to_faster(mine, others, waiting) is leaves
 
 
 def _ends(seconds: list[float], jobs: int, *, polite: bool) -> list[float]:
-    """When each job ends where the devices take the jobs as `Pace` says; its other devices are faster ones only."""
+    """When each job ends where devices take them as the rule says (`polite`), or whenever they are free."""
     free = [0.0] * len(seconds)
     ends: list[float] = []
     now = 0.0
     while jobs:
         for at in sorted(range(len(seconds)), key=lambda at: seconds[at], reverse=True):  # the worst order
-            others = [
-                Other(other, free[index] > now) for index, other in enumerate(seconds) if other < seconds[at]
-            ]
+            others = [other for index, other in enumerate(seconds) if index != at]
             if free[at] <= now and jobs and not (polite and leaves_to_faster(seconds[at], others, jobs)):
                 jobs -= 1
                 free[at] = now + seconds[at]

@@ -22,6 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from daemon import joblog
 from daemon.cluster import connection, parcel
+from daemon.cluster.finishing import FarFinisher
 from daemon.cluster.outpost import End, News, Outpost
 from daemon.cluster.parcel import Parcel
 from daemon.cluster.roster import Vitals
@@ -124,7 +125,8 @@ class Envoy(Worker):
         vitals: Vitals,
     ) -> None:
         engine: Any = FarEngine(vitals.engine or "", line)
-        super().__init__(spool, config, post, engine, pulse, geometry_workers)
+        finisher: Any = FarFinisher(line.call)
+        super().__init__(spool, config, post, engine, pulse, geometry_workers, finisher)
         self._line = line
         self._asked = float("-inf")
         self._note(vitals)
@@ -137,8 +139,8 @@ class Envoy(Worker):
             self._line.call("ping")
         return super().step()
 
-    def perform(self, stage: str, job: Job, report: Reporter) -> None:
-        """Have the stage done there and publish what comes back."""
+    def perform(self, stage: str, job: Job, report: Reporter) -> Any:
+        """Have the stage done there and publish what comes back. What is left of it stays there."""
         order = Parcel.pack(job, stage, report.status)
         self._line.call("begin", order, limit=self.config.step_limit.of(stage))
         try:
@@ -149,8 +151,7 @@ class Envoy(Worker):
         except OutpostDied as error:
             joblog.append(job.path, str(error))
             raise
-        if end.log:
-            joblog.carry(job.path, end.log)
+        joblog.carry(job.path, end.log)
         self._note(end.vitals)
         if end.bug:
             joblog.append(job.path, end.bug)
@@ -158,6 +159,7 @@ class Envoy(Worker):
         parcel.publish(job, order.attempt, end.products)
         if end.error:
             raise end.error
+        return order.attempt if end.is_left else None
 
     def resident(self) -> int:
         """Bytes of memory that the process there keeps."""

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from daemon import joblog
 from daemon.cluster import parcel as parcels
+from daemon.cluster.finishing import Annex, Kept, Word
 from daemon.cluster.parcel import Attempt, Parcel
 from daemon.cluster.roster import Vitals
 from daemon.config import Config
@@ -48,13 +50,17 @@ LONGEST_LOOK = 1.0
 
 @dataclass(frozen=True)
 class End:
-    """How an attempt ended: what it made, and what it raised; `bug` is the traceback of what nobody expected."""
+    """How an attempt ended: what it made, and what it raised; `bug` is the traceback of what nobody expected.
+
+    Where something `is_left`, it is to be finished (`Outpost.finish`).
+    """
 
     products: tuple[tuple[str, bytes], ...]
     log: str
     error: DaemonError | OSError | None
     bug: str | None
     vitals: Vitals
+    is_left: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class Outpost:
         self._told = 0
         self._done: Future[End] | None = None
         self._engine: Engine
+        self._annex: Annex
 
     def open(self) -> Vitals:
         """Get ready, or say in `trouble` why this machine cannot work."""
@@ -122,6 +129,18 @@ class Outpost:
             memory_bytes=round(psutil.Process().memory_info().rss / 2**20) * 2**20,
             gpu=_GPUS.look(device, os.getpid()),
         )
+
+    def finish(self, attempt: Attempt) -> None:
+        """Finish what a stage left, beside whatever is begun next."""
+        self._annex.submit(attempt)
+
+    def look_at_finishing(self, cancelled: list[Attempt]) -> list[Word]:
+        """News of it."""
+        return self._annex.look(cancelled)
+
+    def drop(self) -> None:
+        """Forget all that is being finished."""
+        self._annex.drop()
 
     def ping(self) -> None:
         """Somebody is there."""
@@ -165,6 +184,7 @@ class Outpost:
             post = replace(self._post, device="cuda:0") if self._on_gpu else self._post
             self._engine = self._build(post)
             self._engine.check()
+            self._annex = Annex(self._post.name, self._config)
         except EngineUnavailable as error:
             return Vitals(device=self._post.device, trouble=str(error))
         return self.vitals()
@@ -178,19 +198,28 @@ class Outpost:
         """Raises what is nobody's to expect: the envoy ends with it, as a worker of ours does."""
         from daemon import stages
 
-        with tempfile.TemporaryDirectory(prefix="protoscale-") as folder:
-            job = parcel.unpack(Path(folder))
-            report = self._report = Reporter(job, parcel.status, self, self._stopped)
-            error: DaemonError | OSError | None = None
-            try:
-                limits = stages.PhotoLimits(self._config.max_pixels, self._config.max_side)
-                rest = stages.WORK[parcel.attempt.stage](job, self._engine, limits, report)
-                if rest is not None:
-                    stages.finish(job, rest, report)
-            except (DaemonError, OSError) as failed:
-                error = failed
-            products = parcels.made(job, [name for name, _ in parcel.files])
-            return End(products, _log_of(job.path), error, None, self.vitals())
+        # Kept where the stage is finished later (`Annex`); else it is gone when this returns.
+        folder = tempfile.TemporaryDirectory(prefix="protoscale-")
+        job = parcel.unpack(Path(folder.name))
+        report = self._report = Reporter(job, parcel.status, self, self._stopped)
+        error: DaemonError | OSError | None = None
+        rest = None
+        try:
+            limits = stages.PhotoLimits(self._config.max_pixels, self._config.max_side)
+            rest = stages.WORK[parcel.attempt.stage](job, self._engine, limits, report)
+        except (DaemonError, OSError) as failed:
+            error = failed
+        given = tuple(name for name, _ in parcel.files)
+        left = Kept(folder, job, given, rest, report.status) if rest is not None else None
+        end = End(
+            parcels.made(job, given), joblog.read(job.path), error, None, self.vitals(), left is not None
+        )
+        if left:
+            self._annex.keep(parcel.attempt, left)
+            (job.path / layout.LOG).unlink(missing_ok=True)  # told already
+        else:
+            folder.cleanup()
+        return end
 
     def _ended(self) -> End | None:
         """The end of what was begun, once it has one."""
@@ -210,11 +239,6 @@ class Outpost:
         if self._stop.is_set():
             raise Cancelled("cancelled")
         return False
-
-
-def _log_of(job: Path) -> str:
-    file = job / layout.LOG
-    return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
 
 _GPUS = Gpus()
