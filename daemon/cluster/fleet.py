@@ -122,7 +122,8 @@ class Fleet:
         """Keep the lookout running."""
         now = time.monotonic()
         if self._lookout is not None and not self._lookout.is_alive():
-            log.error("the lookout ended with exit code %s", self._lookout.exitcode)
+            if not draining:
+                log.error("the lookout ended with exit code %s", self._lookout.exitcode)
             self._lookout.close()
             self._lookout = None
             self._backoff.died()

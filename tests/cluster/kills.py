@@ -139,8 +139,7 @@ class Kills:
 
     def _maybe_strike(self, at_rest: int) -> None:
         """By work done, not by time: between two strikes something must get finished, or a while must pass."""
-        done = self.strikes.total()
-        if done >= self.kills or at_rest >= self.jobs * PEACE:
+        if self._struck >= self.kills or at_rest >= self.jobs * PEACE:
             return
         if at_rest < self._next and time.monotonic() < self._due:
             return
@@ -154,6 +153,10 @@ class Kills:
             1, max(1, round(1.7 * self.jobs * PEACE / self.kills) - 1)
         )
         self._due = time.monotonic() + 20.0
+
+    @property
+    def _struck(self) -> int:
+        return sum(count for name, count in self.strikes.items() if not name.startswith("("))
 
     def _kill_actor(self) -> None:
         outposts = [actor for machine in self._up() for actor in machine.outposts()]
@@ -225,12 +228,11 @@ class Kills:
             != f"{layout.MODEL_GLB} of {found.request.name}\n"
         ]
         strikes = ", ".join(f"{count} {name}" for name, count in sorted(self.strikes.items()))
-        real = sum(count for name, count in self.strikes.items() if not name.startswith("("))
         line = (
             f"kills: {self.jobs} jobs in {time.monotonic() - self._began:.0f} s: {len(self.census.seen)} done, "
             f"{reasons.total()} failed with a reason ({dict(reasons)}), {len(lost)} lost, "
             f"{len(doubled) + len(twice)} published twice, {len(wrong)} with a foreign model, "
-            f"{len(left)} left over, {len(litter)} half-written files; {real} kills ({strikes})"
+            f"{len(left)} left over, {len(litter)} half-written files; {self._struck} kills ({strikes})"
         )
         assert not (lost or doubled or twice or wrong or left or litter or reasons[""]), (
             line,
