@@ -202,13 +202,15 @@ class Worker:
 
     def _work(self, job: Job, stage: Stage) -> tuple[Status, Rest | None]:
         attempts = self.spool.begin(job, stage.name)
+        before = Status.read(job.path)
         status = replace(
-            Status.read(job.path),
+            before,
             stage=stage.name,
             worker=self.post.name,
             engine=self.engine.name,
             error=None,
             attempts=attempts,
+            device={name: seconds for name, seconds in before.device.items() if name != stage.name},
         )
         report = Reporter(job, status, self.pulse, self._drain_is_over)
         self._loaded = True
@@ -247,6 +249,8 @@ class Worker:
             self._put_back(job, stage, "put back: the service stopped")
         else:
             if rest is not None and self.finisher:
+                device = {**status.device, stage.name: round(time.monotonic() - began, 3)}
+                status = replace(status, device=device)
                 self.finisher.submit(Finishing(job, stage, status, rest, began))
             else:
                 self._finish(job, stage, status, time.monotonic() - began)
