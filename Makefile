@@ -1,5 +1,6 @@
 # make demo [IMAGE=photo.jpg]   a photo goes in, a textured model comes out
 # make test                     what CI runs
+# make bench [FULL=1]           what it costs, and beside other systems (docs/performance.md)
 # make soak, make orphans       the long forms of the reliability tests (docs/reliability.md)
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +8,7 @@ BIN := $(VENV)/bin
 IMAGE ?= examples/coffee.png
 export U2NET_HOME ?= $(CURDIR)/build/u2net
 
-.PHONY: demo test test-gpu check format clean bench setup install-systemd uninstall-systemd test-systemd crash crash-ext4 kill faults mutate fuzz soak orphans page-pictures fuzz-http
+.PHONY: demo test test-gpu check format clean bench bench-check setup install-systemd uninstall-systemd test-systemd crash crash-ext4 kill faults mutate fuzz soak orphans page-pictures fuzz-http
 
 demo: setup
 	@$(BIN)/python examples/demo.py "$(IMAGE)"
@@ -105,6 +106,23 @@ faults: setup
 
 mutate: setup
 	$(BIN)/python -m tests.crash.mutate
+
+# The benchmark suite: JSON, a table and plots in build/bench (docs/performance.md). FULL=1 for as many samples as the
+# documents show, BENCH="overhead reads" for some of them. Redis, of the systems it is compared with, comes by apt.
+bench: setup $(VENV)/.bench build/hunyuan/.installed
+	@command -v redis-server >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || \
+		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
+		redis-server >/dev/null; } || true
+	@$(BIN)/python -m benchmarks $(if $(FULL),--full) $(BENCH)
+
+# Counts that do not depend on the machine's mood, against benchmarks/bounds.json.
+bench-check: setup
+	@$(BIN)/python -m benchmarks.counts
+
+$(VENV)/.bench: $(VENV)/.installed
+	@echo "installing what the benchmarks compare with, and matplotlib"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $@
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz.run --full

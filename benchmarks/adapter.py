@@ -27,6 +27,7 @@ import psutil
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from benchmarks.figures import Figure, Section
 from daemon.devices import GEOMETRY_STAGES, Post
 from spool.job import Request
 from spool.settings import read
@@ -98,8 +99,37 @@ def made(folder: Path) -> tuple[HunyuanEngine, Worker]:
     return engine, Worker(spool, config, POST, engine, Pulse(), finisher=finisher)
 
 
-def compare(engine: HunyuanEngine, worker: Worker, jobs: int, step: float) -> None:
-    """Alternate direct calls and jobs; print medians and the overhead."""
+def measure(full: bool) -> Section:
+    """Through the worker and directly, in turns. Raises EngineUnavailable where the engine's code is not here."""
+    jobs, step = (20, 1.0) if full else (5, 1.0)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with tempfile.TemporaryDirectory() as folder:
+        with contextlib.redirect_stdout(io.StringIO()):
+            engine, worker = made(Path(folder))
+        try:
+            direct, through = in_turns(engine, worker, jobs, step)
+        finally:
+            assert worker.finisher
+            worker.finisher.stop()
+    ratios = [mine / theirs for (theirs, _), (mine, _) in zip(direct, through, strict=True)]
+    return Section(
+        "adapter",
+        "Adapter of Hunyuan3D-2.1",
+        f"hy3dshape with tiny weights, {jobs} pairs; {step:g} s of sleep in the model's steps, as on a device",
+        [
+            Figure("worker's step to a direct call", "x", ratios, 1.03),
+            Figure("direct call", "ms", [1e3 * wall for wall, _ in direct]),
+            Figure("worker's step", "ms", [1e3 * wall for wall, _ in through]),
+            Figure("CPU of a direct call", "ms", [1e3 * used for _, used in direct]),
+            Figure("CPU of a worker's step", "ms", [1e3 * used for _, used in through]),
+        ],
+    )
+
+
+def in_turns(
+    engine: HunyuanEngine, worker: Worker, jobs: int, step: float
+) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Seconds by the clock and of CPU, of direct calls and of the worker's steps."""
     photo = cutout()
     run_one(worker)  # loads the model
     wait_for_finisher(worker)
@@ -112,6 +142,12 @@ def compare(engine: HunyuanEngine, worker: Worker, jobs: int, step: float) -> No
             assert job
             # The finisher's work is not the device's time; wait, so that it does not slow the next direct call.
             wait_for_finisher(worker)
+    return direct, through
+
+
+def compare(engine: HunyuanEngine, worker: Worker, jobs: int, step: float) -> None:
+    """Alternate direct calls and jobs; print medians and the overhead."""
+    direct, through = in_turns(engine, worker, jobs, step)
     for unit, at in (("wall clock", 0), ("CPU time", 1)):
         one, other = (statistics.median(times[at] for times in taken) for taken in (direct, through))
         least = [1e3 * min(times[at] for times in taken) for taken in (direct, through)]

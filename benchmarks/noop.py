@@ -64,6 +64,7 @@ def _work(
 def no_work(*, decode: bool = False) -> Mapping[str, Callable[..., None]]:
     """Stages by name that publish what decides where a job goes next."""
     from daemon import stages
+    from daemon.decoding import decode as decoded
     from daemon.engines.base import Engine
     from daemon.reporter import Reporter
     from daemon.stages import PhotoLimits
@@ -71,7 +72,7 @@ def no_work(*, decode: bool = False) -> Mapping[str, Callable[..., None]]:
     def cutout(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> None:
         report.part("cutout")(0.0, "reading the photo")
         if decode:
-            stages.decode(job.input, limits.max_pixels, limits.max_side, stages.MIN_SIDE, stages.LONGEST_SIDE)
+            decoded(job.input, limits.max_pixels, limits.max_side, stages.MIN_SIDE, stages.LONGEST_SIDE)
         durable.replace(job.path / layout.CUTOUT_PNG, b"a cut-out", named=False)
 
     def geometry(job: Job, engine: Engine, limits: PhotoLimits, report: Reporter) -> None:

@@ -14,6 +14,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterable
+from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -151,6 +152,7 @@ def figures(runs: list[Run]) -> Iterable[Figure]:
         yield Figure(f"{name}: CPU a job", "ms", run.cpu, celery / 2 if held and celery else None)
 
 
+@cache
 def a_photo(size: int = PHOTO_BYTES) -> bytes:
     """A JPEG file of at least `size` bytes, of noise, the same each time."""
     side = 320

@@ -59,34 +59,44 @@ def measure(full: bool) -> Section:
         sample.write_bytes(json.dumps({"filler": "x" * 480}).encode())
         with (
             server(spool, server_core) as ours,
-            bare(sample, server_core) as other,
+            bare(sample, server_core, "asyncio", "h11") as plain,
+            bare(sample, server_core, "uvloop", "httptools") as quick,
             moving(spool, jobs, client_core),
         ):
-            rates, p99s, others, ratios = [], [], [], []
-            missing = memory = 0
+            process = psutil.Process(ours.pid)
+            rates, p99s, costs, plains, quicks, ratios = [], [], [], [], [], []
+            missing = 0
             for turn in range(turns + 1):
+                before = sum(process.cpu_times()[:2])
                 mine = ask(ours.port, seconds if turn else 1.0, paths, client_core)
-                theirs = ask(other.port, seconds if turn else 1.0, paths, client_core)
+                cost = sum(process.cpu_times()[:2]) - before
                 missing += sum(count for code, count in mine["codes"].items() if code != "200")
+                others = [
+                    ask(one.port, seconds if turn else 1.0, paths, client_core) for one in (plain, quick)
+                ]
                 if not turn:
                     continue  # warming up
-                rates.append(len(mine["latencies"]) / mine["seconds"])
-                others.append(len(theirs["latencies"]) / theirs["seconds"])
-                ratios.append(rates[-1] / others[-1])
+                rates.append(rate(mine))
+                costs.append(1e6 * cost / len(mine["latencies"]))
+                plains.append(rate(others[0]))
+                quicks.append(rate(others[1]))
+                ratios.append(rates[-1] / plains[-1])
                 p99s.append(Figure("", "", mine["latencies"]).percentile(0.99) / 1000)
-            memory = psutil.Process(ours.pid).memory_info().rss
+            memory = process.memory_info().rss
     return Section(
         "reads",
         "Status reads",
         f"{JOBS} jobs, {MOVES} moves a second, {CONNECTIONS} connections, {turns} turns of {seconds:g} s; one server "
-        f"process on core {server_core}, the client on core {client_core}; the bare route runs on the same loop and "
-        "HTTP parser, and reads a file of half a kilobyte",
+        f"process on core {server_core}, the client on core {client_core}; the bare route, on the loop and with the "
+        "HTTP parser that uvicorn brings along, as ours, reads a file of half a kilobyte",
         [
             Figure("status reads a second", "1/s", rates, 3000, at_most=False),
             Figure("p99 of a turn", "ms", p99s, 10),
             Figure("answers that were no status", "", [missing], 0),
-            Figure("bare route", "1/s", others),
+            Figure("CPU of the server a read", "µs", costs),
+            Figure("bare route", "1/s", plains),
             Figure("ours to the bare route", "x", ratios, 0.6, at_most=False),
+            Figure("bare route on uvloop and httptools", "1/s", quicks),
             Figure("resident memory of the server", "MB", [memory / 2**20]),
         ],
     )
@@ -108,6 +118,11 @@ def ask(port: int, seconds: float, paths: Path, core: int) -> dict[str, Any]:
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
     )
     return told
+
+
+def rate(told: dict[str, Any]) -> float:
+    """Answers a second."""
+    return float(len(told["latencies"]) / told["seconds"])
 
 
 class Served:
@@ -135,12 +150,11 @@ def server(spool: Spool, core: int | None = None, **environ: str) -> Iterator[Se
 
 
 @contextmanager
-def bare(file: Path, core: int) -> Iterator[Served]:
+def bare(file: Path, core: int, loop: str, parser: str) -> Iterator[Served]:
     """The bare route."""
     port = free_port()
-    with _running(
-        [sys.executable, "-m", "benchmarks.bare", str(port), str(file)], port, core, {**os.environ}
-    ) as served:
+    command = [sys.executable, "-m", "benchmarks.bare", str(port), str(file), loop, parser]
+    with _running(command, port, core, {**os.environ}) as served:
         yield served
 
 

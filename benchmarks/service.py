@@ -22,13 +22,16 @@ from typing import Any
 
 import psutil
 
+from benchmarks.figures import Figure, Section
 from spool.board import Board
 from spool.spool import Spool
+from tests.service import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTO = ROOT / "examples" / "coffee.png"
 REACH = {"draft": 2.5, "balanced": 3.0, "high": 6.0, "ultra": 10.0}
 IDLE_SECONDS = 20.0
+os.environ.setdefault("U2NET_HOME", str(ROOT / "build" / "u2net"))
 
 
 def main() -> int:
@@ -65,6 +68,22 @@ def main() -> int:
     return 0
 
 
+def measure(full: bool) -> Section:
+    """The presets through the whole service; idling and starting have benchmarks of their own."""
+    runs = 5 if full else 2
+    figures = []
+    for quality, reach in REACH.items():
+        row = preset(quality, runs)
+        figures.append(Figure(f"{quality}: photo to model", "s", row["seconds"], reach))
+        figures.append(Figure(f"{quality}: peak memory of a worker", "MB", [row["peak_mb"]]))
+    return Section(
+        "service",
+        "A photo to a textured model",
+        f"engine silhouette, {runs} drops into a warm service each, timed until the job lies in done/",
+        figures,
+    )
+
+
 class Service:
     """A warm service on a spool of its own."""
 
@@ -74,7 +93,7 @@ class Service:
         environ = {
             **os.environ,
             "PROTOSCALE_SPOOL": str(self.spool.root),
-            "PROTOSCALE_PORT": "18077",
+            "PROTOSCALE_PORT": str(free_port()),
             "PROTOSCALE_LOG_LEVEL": "warning",
             **environ,
         }

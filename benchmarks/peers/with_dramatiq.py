@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
@@ -16,7 +17,7 @@ SILENCE = 5_000
 """Milliseconds until a worker counts as dead; the default is a minute."""
 
 
-def make(socket: str) -> dramatiq.Actor[[str, bytes, float], None]:
+def make(socket: str) -> Any:
     """The actor on its broker, for worker and client alike."""
     broker = RedisBroker(
         url=f"unix://{socket}", middleware=[], heartbeat_timeout=SILENCE, maintenance_chance=50_000
