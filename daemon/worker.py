@@ -116,7 +116,8 @@ class Worker:
             return False
         if self._paused or not room_left(self.spool.root, self.config.reserve):
             return False
-        for folder in policy.order(self.post.stages, self._waiting, self._geometry_workers):
+        geometry_workers = self._pace.workers_for("geometry", self._geometry_workers)
+        for folder in policy.order(self.post.stages, self._waiting, geometry_workers):
             if self._pace.leaves(folder):
                 continue
             job = self.spool.claim(folder, self.post.name)
