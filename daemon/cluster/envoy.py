@@ -199,8 +199,8 @@ def work(
 ) -> None:
     """What a worker process with a berth does: join, place the outpost, and work until drained.
 
-    Ends the process with EX_UNAVAILABLE where the other machine is gone, EX_CONFIG where its engine cannot load there,
-    and EX_SOFTWARE where a job took the outpost down. `ready` is told of the worker when it is.
+    Ends the process with EX_UNAVAILABLE where the other machine is gone, EX_CONFIG where its engine cannot load, and
+    EX_SOFTWARE where a job took the outpost down. `ready` is told of the worker when it is.
     """
     assert post.berth
     try:
