@@ -15,7 +15,7 @@ from httpd.access import needs_key
 from httpd.app import create_app
 from httpd.config import HttpConfig
 from httpd.handover import Closing, Handover
-from httpd.patience import MAX_HEADERS, patient
+from httpd.patience import patient
 from httpd.webhooks import Postman
 from spool.errors import SpoolError
 from spool.logs import complain, to_stderr
@@ -63,7 +63,7 @@ def main() -> int:
             server_header=False,
             lifespan="off",
             http=patient(config.header_timeout),
-            h11_max_incomplete_event_size=MAX_HEADERS,
+            ws="none",
             loop=LOOP,
         ),
         closing,

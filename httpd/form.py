@@ -69,7 +69,7 @@ async def receive(request: Request, form: Form, limit: int, patience: float) -> 
             await run_in_threadpool(form.feed, bytes(gathered))
             gathered.clear()
     await run_in_threadpool(form.feed, bytes(gathered))
-    await run_in_threadpool(form.end)
+    form.end()
 
 
 class Form:

@@ -12,13 +12,17 @@ import socket
 from functools import partial
 from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 READER = 60.0
 """Seconds a client may leave what was sent to it unread, before its connection is dropped."""
 MAX_HEADERS = 16 << 10
 """Bytes of request line and headers (431 above)."""
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
+    b"connection: close\r\ncontent-length: 50\r\n\r\n"
+    b'{"detail": "request line and headers over 16 KiB"}'
+)
 _TOO_SLOW = (
     b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\n"
     b"connection: close\r\ncontent-length: 54\r\n\r\n"
@@ -26,12 +30,18 @@ _TOO_SLOW = (
 )
 
 
-class PatientProtocol(H11Protocol):
-    """uvicorn's protocol with two timers: one runs while we wait for the client to speak, one while it must read."""
+class PatientProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with two timers: one runs while we wait for the client to speak, one while it must read.
+
+    And with a limit to the size of a head, which its parser in C does not have.
+    """
 
     def __init__(self, *args: Any, header_seconds: float, **options: Any) -> None:
         super().__init__(*args, **options)
         self._header_seconds = header_seconds
+        self._in_head = False
+        self._head = 0
+        """Bytes that came of a head that is not whole, after the piece that it began in."""
         self._speak: asyncio.TimerHandle | None = None
         self._read: asyncio.TimerHandle | None = None
 
@@ -49,7 +59,14 @@ class PatientProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The timer is not wound up again by each byte: the whole head of a request must come in time."""
+        if self.transport.is_closing():
+            return  # refused: what still comes is not read
+        goes_on = self._in_head
         super().data_received(data)
+        if goes_on and self._in_head and not self.transport.is_closing():
+            self._head += len(data)
+            if self._head > MAX_HEADERS:
+                self._refuse()
         if self.transport.is_closing():
             self._stop_timers()
         elif self._owes_request():
@@ -57,6 +74,35 @@ class PatientProtocol(H11Protocol):
         elif self._speak:
             self._speak.cancel()
             self._speak = None
+
+    def on_message_begin(self) -> None:
+        """The first byte of a head."""
+        self._in_head, self._head = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head is whole, and measured; what came before is only counted so that it does not grow for ever."""
+        self._in_head = False
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > MAX_HEADERS:
+            self._refuse()
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """The next bytes of a body, unless its request was refused."""
+        if self.cycle:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole, unless it was refused."""
+        if self.cycle:
+            super().on_message_complete()
+
+    def _refuse(self) -> None:
+        if not (self.cycle and not self.cycle.response_complete):  # an answer under way is not cut into
+            self.transport.write(_TOO_LARGE)
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timers()
@@ -73,8 +119,8 @@ class PatientProtocol(H11Protocol):
             self._read = None
 
     def _owes_request(self) -> bool:
-        """Whether the client is in the middle of a head, or sends a body on that was answered already."""
-        return self.conn.their_state is h11.IDLE or bool(self.cycle and self.cycle.response_complete)
+        """Whether no request is worked on: what comes is part of a head, or of a body that was answered already."""
+        return self.cycle is None or self.cycle.response_complete
 
     def _await_request(self) -> None:
         self._speak = self._speak or self.loop.call_later(self._header_seconds, self._too_slow)
@@ -83,7 +129,7 @@ class PatientProtocol(H11Protocol):
         self._speak = None
         if self.transport.is_closing() or not self._owes_request():
             return
-        if self.conn.trailing_data[0] and not (self.cycle and not self.cycle.response_complete):
+        if self._in_head:
             self.transport.write(_TOO_SLOW)
         self.transport.close()
 

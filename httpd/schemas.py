@@ -130,9 +130,10 @@ SCHEMAS: Spec = {
         error=or_null("string"),
     ),
     "Device": obj(
-        "name device role stages state job stage memory utilisation jobs_done busy_share restarts",
+        "name device node role stages state job stage memory utilisation jobs_done busy_share restarts",
         name=TEXT,
         device=TEXT,
+        node=TEXT,
         role=TEXT,
         stages={"type": "array", "items": TEXT},
         state=TEXT,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -34,7 +34,13 @@ async def upload(request: Request) -> Response:
             raise HTTPException(422, "the form has no `file`; send the picture in a field called `file`")
         wishes = intake.wishes_of(form.values, config, caller_of(request))
         key = request.headers.get("idempotency-key")
-        job_id = await run_in_threadpool(intake.publish, draft, spool, config, picture.filename, wishes, key)
+        filename = picture.filename
+
+        def publish() -> tuple[str, dict[str, Any]]:
+            published = intake.publish(draft, spool, config, filename, wishes, key)
+            return published, look(spool, published)
+
+        job_id, told = await run_in_threadpool(publish)
     except ClientDisconnect:
         await run_in_threadpool(draft.discard)
         return Response(status_code=400)  # nobody is there to read it
@@ -46,7 +52,7 @@ async def upload(request: Request) -> Response:
     headers = {"Location": f"/api/jobs/{job_id}/status", **applied(request)}
     if job_id != draft.request.id:
         headers["Idempotency-Replayed"] = "true"
-    return JSONResponse(await run_in_threadpool(look, spool, job_id), 201, headers)
+    return JSONResponse(told, 201, headers)
 
 
 class Picture:

@@ -50,8 +50,8 @@ class Draft:
         return Job(target, self.request)
 
     def write_request(self) -> None:
-        """Say what is asked for; `publish` puts it on the disk."""
-        durable.replace_json(self.path / layout.REQUEST, self.request.as_json(), durable=False)
+        """Say what is asked for; `publish` puts it on the disk. Not written aside: nobody reads in a draft."""
+        (self.path / layout.REQUEST).write_bytes(durable.lines(self.request.as_json()))
 
     def discard(self) -> None:
         """Drop the draft and what was written into it."""
@@ -64,14 +64,16 @@ def adopt(root: Path, file: Path, request: Request, failure: str | None = None) 
     With `failure`, the job goes straight to `failed/` with that reason. The order leaves no crash in which
     the picture is lost or becomes two jobs: everything but the file is written first, then the file moves
     into the draft (from here on `resume_adoptions` finishes the work), then the draft is published.
-    Only the draft's own name is on the disk before the file moves: where a power cut takes its request, the
-    file goes back to the inbox. Raises FileNotFoundError when the file has gone meanwhile.
+    Raises FileNotFoundError when the file has gone meanwhile.
     """
     draft = Draft.begin(root, request, ADOPTION)
     draft.write_request()
+    durable.fsync(draft.path / layout.REQUEST)
     if failure:
-        # On the disk before the file moves: without it the file would be taken for a picture after a crash.
-        Status(stage="intake", message=failure, error=failure).write(draft.path, durable_too=True)
+        Status(stage="intake", message=failure, error=failure).write(
+            draft.path, durable_too=True, named=False
+        )
+    durable.fsync(draft.path)
     durable.fsync(draft.path.parent)
     try:
         file.rename(draft.input)

@@ -28,7 +28,7 @@ from spool.line import PATIENCE, Line, line_in
 from spool.status import Status
 from spool.trouble import Trouble
 
-WINDOW = 1000
+WINDOW = 400
 GOOD_FOR = 1.0
 """Seconds that a forecast is told on, counted down meanwhile."""
 RESTING = 50
@@ -52,24 +52,32 @@ class Outlook:
     """The queue as it was forecast at one moment (of the monotonic clock). Times are seconds from that moment."""
 
     moment: float
-    cost: float
     times: Mapping[str, Times]
+    lines: Mapping[str, Line]
+    """What waited at that moment."""
     tail: Tail | None
     """Where jobs wait behind those that were played."""
 
-    def of(self, job_id: str, rank: int) -> Estimate | None:
-        """The job whose place among all that wait is `rank`, counted from 0; None where nobody can say."""
-        told = self.times.get(job_id) or (self.tail.at(rank) if self.tail else None)
+    def of(self, folder: str, job_id: str) -> Estimate | None:
+        """What is to be expected for a job that waits in `folder` or runs; None where nobody can say."""
+        told = self.times.get(job_id)
+        if told is None and self.tail and folder in self.lines:
+            told = self.tail.at(self._rank(folder, job_id))
         if told is None or not math.isfinite(told.finishes):
             return None
         gone = time.monotonic() - self.moment
         return Estimate(max(0.0, told.starts - gone), max(0.0, told.finishes - gone))
 
-    def all_done(self, waiting: int) -> Estimate | None:
-        """When the last of what runs and waits now will be done."""
+    def _rank(self, folder: str, job_id: str) -> int:
+        """How many of all that wait are before this job."""
+        place = self.lines[folder].at.get(job_id, job_id)
+        return sum(bisect_left(line.places, place) for line in self.lines.values())
+
+    def all_done(self) -> Estimate | None:
+        """When the last of what runs and waits will be done."""
         ends = [told.finishes for told in self.times.values()]
-        if self.tail and waiting > self.tail.played:
-            ends.append(self.tail.at(waiting - 1).finishes)
+        if self.tail:
+            ends.append(self.tail.at(sum(map(len, self.lines.values())) - 1).finishes)
         if not ends or not math.isfinite(max(ends)):
             return None
         return Estimate(0.0, max(0.0, max(ends) - (time.monotonic() - self.moment)))
@@ -114,10 +122,7 @@ def estimate(root: Path, folder: str, job_id: str) -> Estimate | None:
     if folder not in STAGE_OF_FOLDER and folder != layout.RUNNING:
         return None
     seen = outlook(root, job_id)
-    if seen is None:
-        return None
-    known = job_id in seen.times
-    return seen.of(job_id, 0 if known else _rank(root, folder, job_id))
+    return seen.of(folder, job_id) if seen else None
 
 
 def outlook(root: Path, job_id: str | None = None) -> Outlook | None:
@@ -155,7 +160,7 @@ def _look(root: Path, now: float) -> Outlook | None:
     if spans is None:
         return None
     played = forecast(seats, waiting, running, by_quality(spans))
-    return Outlook(now, 0.0, played.times, _tail(lines, jobs, played))
+    return Outlook(now, played.times, lines, _tail(lines, jobs, played))
 
 
 def _tail(lines: Mapping[str, Line], jobs: Sequence[Queued], played: Forecast) -> Tail | None:
@@ -175,12 +180,6 @@ def first_of(lines: Mapping[str, Line], count: int) -> Iterator[tuple[str, str]]
     merged = heapq.merge(*(places(folder) for folder in lines))
     for _, (_, folder, job_id) in zip(range(count), merged, strict=False):
         yield folder, job_id
-
-
-def _rank(root: Path, folder: str, job_id: str) -> int:
-    """How many of all that wait are before this job."""
-    place = line_in(root, folder).at.get(job_id, job_id)
-    return sum(bisect_left(line_in(root, name).places, place) for name in STAGE_OF_FOLDER)
 
 
 _quality: dict[str, tuple[str, bool]] = {}

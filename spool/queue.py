@@ -27,9 +27,9 @@ def told(spool: Spool, first: int) -> dict[str, Any]:
     lines = {stage.folder: line_in(spool.root, stage.folder) for stage in layout.STAGES}
     running = _running(spool)
     counts = {stage.name: len(lines[stage.folder]) for stage in layout.STAGES}
-    waits, held = sum(counts.values()), pause.paused(spool.root)
+    held = pause.paused(spool.root)
     seen = outlook(spool.root)
-    last = seen.all_done(waits) if seen else None
+    last = seen.all_done() if seen else None
     return {
         "paused": asdict(held) if held else None,
         "counts": {

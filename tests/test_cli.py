@@ -30,6 +30,7 @@ COMMANDS = (
     "cancel",
     "retry",
     "rm",
+    "queue",
     "pause",
     "resume",
     "prioritise",

@@ -109,6 +109,22 @@ def test_ls_by_tag(spool: Spool, folder: Path, capsys: Told) -> None:
     assert second not in capsys.readouterr().out
 
 
+def test_the_queue_in_words_and_as_json(spool: Spool, folder: Path, capsys: Told) -> None:
+    for options in (["--tag", "oak"], ["--priority", "high", "--name", "the chair"]):
+        assert main(["submit", str(folder / "b.png"), "--no-wait", *options]) == exits.OK
+    usual, urgent = capsys.readouterr().out.split()
+    assert main(["pause", "--reason", "a new card"]) == exits.OK
+    capsys.readouterr()
+    assert main(["queue"]) == exits.OK
+    told, counts, _, first, second = capsys.readouterr().out.splitlines()
+    assert "a new card" in told and counts == "cutout 2, geometry 0, texture 0, running 0, held 0"
+    assert (first.split()[0], second.split()[0]) == (urgent[-8:], usual[-8:])
+    assert "number 1" in first and "high" in first and first.endswith("the chair")
+    assert main(["queue", "--json", "--first", "1"]) == exits.OK
+    seen = json.loads(capsys.readouterr().out)
+    assert [row["job_id"] for row in seen["waiting"]] == [urgent] and seen["all_done"] is None
+
+
 def test_pause_and_resume_say_what_they_did(spool: Spool, capsys: Told) -> None:
     assert main(["pause", "--reason", "a new card"]) == exits.OK
     assert "the queue is paused since" in capsys.readouterr().out

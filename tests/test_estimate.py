@@ -17,6 +17,7 @@ from spool.board import IDLE, OUT, Board, Slot
 from spool.estimate import Tail, outlook
 from spool.forecast import Span, Times
 from spool.history import Sample, samples_of, spans_for
+from spool.job import Job
 from spool.spool import Spool
 from spool.status import Status
 from spool.view import look
@@ -169,7 +170,7 @@ def test_those_behind_the_jobs_that_are_played_follow_at_their_rate(
     for rank in (30, 45, 59):
         expected = told(spool, jobs[rank])
         assert expected["finish"] == pytest.approx(exact[jobs[rank]].finishes, rel=0.1)
-    last = some.all_done(60)
+    last = some.all_done()
     assert last and last.finish == pytest.approx(exact[jobs[59]].finishes, rel=0.1)
 
 
@@ -222,15 +223,14 @@ def test_no_more_requests_are_read_than_are_told(spool: Spool, monkeypatch: pyte
     for _ in range(40):
         submit(spool)
     monkeypatch.setattr(estimate, "WINDOW", 10)
-    read = []
-    original = Path.read_bytes
+    read: list[Path] = []
+    original = Job.read
 
-    def counting(path: Path) -> bytes:
-        if path.name == layout.REQUEST and path.parent.parent.name == "inbox":
-            read.append(path)
+    def counting(path: Path) -> Job:
+        read.append(path)
         return original(path)
 
-    monkeypatch.setattr(Path, "read_bytes", counting)
+    monkeypatch.setattr(Job, "read", counting)
     assert len(queue.told(spool, 5)["waiting"]) == 5
     assert len(read) == 15
     queue.told(spool, 5)

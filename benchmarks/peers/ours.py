@@ -113,7 +113,8 @@ class OursPosted(Ours):
             return False
 
     def prepare(self, photo: bytes) -> None:
-        """Nothing: it is posted as it is."""
+        """A connection of its own for each job or burst: a server closes those that were silent for a while."""
+        self.connection.close()
 
     def submit(self, photo: bytes, seconds: float = 0.0) -> None:
         self._sleep(seconds)

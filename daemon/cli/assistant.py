@@ -23,10 +23,12 @@ from mcp.server.mcpserver import Context, Image, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 
+from daemon.cli.jobs import tagged
 from daemon.cli.names import resolve
 from daemon.cli.submit import queue
 from daemon.errors import DaemonError
 from spool import layout, lock
+from spool import queue as queue_object
 from spool.errors import SpoolError, SpoolFull
 from spool.settings import SpoolSettings, room_left
 from spool.spool import Spool
@@ -89,10 +91,19 @@ def server(settings: SpoolSettings) -> MCPServer:
         work = partial(_make, settings, spool, photo, wishes, wait, report)
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
-    def list_jobs(limit: int = 20) -> list[dict[str, Any]]:
-        """The newest jobs: id, name of the photo, state, stage, progress (0 to 100), error."""
+    def list_jobs(limit: int = 20, tag: str = "") -> list[dict[str, Any]]:
+        """The newest jobs: id, name of the photo, state, stage, progress (0 to 100), tags, error.
+
+        tag: only jobs with this tag.
+        """
+        most = min(max(limit, 1), 500)
         with _told():
-            return [summary(found) for found in spool.newest(min(max(limit, 1), 500))]
+            return [summary(found) for found in (tagged(spool, tag, most) if tag else spool.newest(most))]
+
+    def get_queue() -> dict[str, Any]:
+        """What runs and what waits, in order, with the seconds until each starts and is done where they are known."""
+        with _told():
+            return queue_object.told(spool, 20)
 
     def get_result(job_id: str) -> list[Any]:
         """One job: its state, the paths of its files, and a preview (front, right / back, left) once it is done.
@@ -104,6 +115,7 @@ def server(settings: SpoolSettings) -> MCPServer:
 
     made.tool(structured_output=False)(make_model)
     made.tool(annotations=looks)(list_jobs)
+    made.tool(annotations=looks)(get_queue)
     made.tool(annotations=looks, structured_output=False)(get_result)
     return made
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from daemon.cli import exits
 from daemon.cli.names import resolve, short
-from daemon.cli.queue import in_words
+from daemon.cli.queue import in_words, span
 from spool import layout
 from spool.board import Board
 from spool.pause import paused
@@ -49,7 +49,7 @@ def _change(spool: Spool, command: str, names: list[str]) -> int:
 
 
 def _ls(spool: Spool, limit: int, tag: str | None, as_json: bool) -> int:
-    rows = [summary(found) for found in (_tagged(spool, tag, limit) if tag else spool.newest(limit))]
+    rows = [summary(found) for found in (tagged(spool, tag, limit) if tag else spool.newest(limit))]
     if as_json:
         print(json.dumps(rows, indent=2))
         return exits.OK
@@ -66,7 +66,8 @@ def _ls(spool: Spool, limit: int, tag: str | None, as_json: bool) -> int:
     return exits.OK
 
 
-def _tagged(spool: Spool, tag: str, limit: int) -> list[Found]:
+def tagged(spool: Spool, tag: str, limit: int) -> list[Found]:
+    """Up to `limit` jobs with a tag, newest first, however far back they are."""
     found: list[Found] = []
     before: str | None = None
     while True:
@@ -99,6 +100,9 @@ def job_lines(spool: Spool, told: dict[str, Any]) -> list[str]:
         lines.append(f"  number {told['queue_position']} of those that wait for {told['stage']}{priority}")
         if held := paused(spool.root):
             lines.append(f"  {in_words(held)}")
+    if told["estimate"]:
+        starts, ready = span(told["estimate"]["start"]), span(told["estimate"]["finish"])
+        lines.append(f"  {f'starts in {starts}, ' if told['queue_position'] else ''}ready in {ready}")
     if told["tags"]:
         lines.append(f"  tags: {', '.join(told['tags'])}")
     if told["timings"]:
@@ -130,7 +134,8 @@ def _service(spool: Spool, as_json: bool) -> int:
         print("  " + ", ".join(f"{folder} {count}" for folder, count in counts.items()))
         for slot in board.workers if board else ():
             doing = f", {slot.stage} of {short(slot.job)}" if slot.job else ""
-            print(f"  {slot.name} ({slot.device}): {slot.state}{doing}, busy {slot.busy_share:.0%}")
+            where = f"{slot.device} of {slot.node}" if slot.node else slot.device
+            print(f"  {slot.name} ({where}): {slot.state}{doing}, busy {slot.busy_share:.0%}")
         for note in board.notes if board else ():
             print(f"  note: {note}")
     if board is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import json
 from contextlib import suppress
 
 from daemon.cli import exits
 from daemon.cli.names import resolve, short
-from spool import pause
+from spool import pause, queue
 from spool.pause import Pause
 from spool.settings import SpoolSettings, read
 from spool.spool import Spool
@@ -17,11 +18,49 @@ from spool.spool import Spool
 def run(options: argparse.Namespace) -> int:
     """Dispatch one of the four."""
     spool = Spool.open(read(SpoolSettings).spool)
+    if options.command == "queue":
+        return _queue(spool, options.first, options.json)
     if options.command == "pause":
         return _pause(spool, options.reason)
     if options.command == "resume":
         return _resume(spool)
     return _prioritise(spool, options.priority, options.jobs)
+
+
+def _queue(spool: Spool, first: int, as_json: bool) -> int:
+    seen = queue.told(spool, first)
+    if as_json:
+        print(json.dumps(seen, indent=2))
+        return exits.OK
+    if held := pause.paused(spool.root):
+        print(in_words(held))
+    counts = seen["counts"]
+    print(", ".join(f"{name} {count}" for name, count in counts.items()) + _until(seen["all_done"]))
+    rows = [(f"on {row['worker']}", row) for row in seen["running"]]
+    rows += [(f"number {row['position']}", row) for row in seen["waiting"]]
+    if rows:
+        print(f"{'JOB':<9} {'STAGE':<9} {'WHERE':<18} {'PRIORITY':<8} {'STARTS IN':>9} {'READY IN':>9}  NAME")
+    for where, row in rows:
+        times = row["estimate"] or {"start": None, "finish": None}
+        print(
+            f"{short(row['job_id']):<9} {row['stage']:<9} {where:<18} {row['priority']:<8} "
+            f"{span(times['start']):>9} {span(times['finish']):>9}  {row['name']}"
+        )
+    return exits.OK
+
+
+def _until(seconds: float | None) -> str:
+    return f"; all ready in {span(seconds)}" if seconds is not None else ""
+
+
+def span(seconds: float | None) -> str:
+    """Seconds as people say them."""
+    if seconds is None:
+        return "-"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _pause(spool: Spool, reason: str) -> int:

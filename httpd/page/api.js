@@ -94,6 +94,16 @@ export const analysis = (id) => json(`api/jobs/${id}/result/analysis.json`);
 // Whether the model can be printed at the size in `query`.
 export const report = (id, query) => json(`api/jobs/${id}/report${query}`);
 export const remove = (id) => request(`api/jobs/${id}`, { method: "DELETE" });
+export const queue = (first) => json(`api/queue?first=${first}`);
+// Begin no more jobs, or go on.
+export const pause = () => json("api/queue/pause", { method: "POST" });
+export const resume = () => json("api/queue/resume", { method: "POST" });
+export const prioritise = (id, priority) =>
+  json(`api/jobs/${id}/priority`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ priority }),
+  });
 export const ask = (id, what) => json(`api/jobs/${id}/${what}`, { method: "POST" });
 
 // Which paths this server has, older or newer than the page.
@@ -102,13 +112,14 @@ export async function routes() {
   return new Set(told.routes.map((route) => route.path));
 }
 
-// One page of jobs, newest first, and the id after which the next page begins (null where there is none).
-export async function jobs(limit, before = null) {
-  const query = new URLSearchParams({ limit, ...(before && { before }) });
+// One page of jobs, newest first, of all or with a tag, and the id after which the next page begins (null where
+// there is none). A page of those with a tag may be short, and others still follow.
+export async function jobs(limit, before = null, tag = null) {
+  const query = new URLSearchParams({ limit, ...(before && { before }), ...(tag && { tag }) });
   const answer = await request(`api/jobs?${query}`);
-  const next = answer.headers.get("Link");
+  const next = /<([^>]+)>/.exec(answer.headers.get("Link") ?? "")?.[1];
   const rows = await answer.json();
-  return { rows, next: next ? rows.at(-1).job_id : null };
+  return { rows, next: next ? new URLSearchParams(next.split("?")[1]).get("before") : null };
 }
 
 // A name for one upload, under which it may be sent again without becoming two jobs. (`crypto.randomUUID` exists

@@ -26,15 +26,21 @@ export class JobView {
   #strip;
   #exports = new Exports();
   #changed;
+  #tagged;
   #drawn = "";
 
-  // `changed` is called after something was asked of the job, `gone` after it was deleted.
-  constructor({ changed, gone }) {
+  // `changed` is called after something was asked of the job, `gone` after it was deleted, `tagged(tag)` where the
+  // others with a tag are wanted.
+  constructor({ changed, gone, tagged }) {
     this.#changed = changed;
+    this.#tagged = tagged;
     this.#strip = strip((side) => this.#screen.look(side));
     $("retry").addEventListener("click", () => this.#ask("retry"));
     $("cancel").addEventListener("click", () => this.#ask("cancel"));
     $("make").addEventListener("click", () => this.#ask("generate-3d"));
+    $("priority").addEventListener("change", (event) =>
+      this.#tried(() => api.prioritise(this.#job.job_id, event.target.value)),
+    );
     $("delete").addEventListener("click", async () => {
       const { job_id, name } = this.#job;
       if (!(await confirmed(`Delete ${name} with its model and every file of it?`))) return;
@@ -66,10 +72,11 @@ export class JobView {
     showSteps(job);
     this.#buttons(job);
     this.#screen.show(job);
-    const drawn = [job.job_id, job.status, job.stage, job.has_views, job.has_model, job.engine, job.notes].join();
+    const drawn = [job.job_id, job.status, job.stage, job.has_views, job.has_model, job.engine, job.notes, job.tags].join();
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
     this.#pictures(job);
+    this.#tags(job);
     this.#made(job);
     this.#files(job);
     this.#exports.show(job);
@@ -82,6 +89,9 @@ export class JobView {
     $("make").hidden = !(job.stage === "uploaded" || job.stage === "views");
     $("retry").hidden = job.status !== "failed";
     $("cancel").hidden = !words.isMoving(job);
+    $("priority-of").hidden = !words.isMoving(job);
+    // Not while somebody is choosing.
+    if (document.activeElement !== $("priority")) $("priority").value = job.priority;
     $("delete").hidden = !rests;
   }
 
@@ -93,6 +103,18 @@ export class JobView {
       if (wanted) picture.show(api.product(job.job_id, `view_${number}.png`));
       else picture.clear();
     });
+  }
+
+  #tags(job) {
+    const buttons = job.tags.map((tag) => {
+      const button = element("button", tag);
+      button.type = "button";
+      button.className = "tag";
+      button.title = `Only models with the tag ${tag}`;
+      button.addEventListener("click", () => this.#tagged(tag));
+      return item(button);
+    });
+    $("job-tags").replaceChildren(...buttons);
   }
 
   #made(job) {

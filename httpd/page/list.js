@@ -1,7 +1,7 @@
 // The jobs, newest first: what runs, and the history. Rows stay the same elements, so focus and pictures stay too.
 
 import * as api from "./api.js";
-import { ago, exactly, isMoving, isOver, percent, stateOf, QUALITIES } from "./words.js";
+import { about, ago, exactly, isMoving, isOver, percent, stateOf, QUALITIES } from "./words.js";
 import { Picture } from "./picture.js";
 
 const PAGE = 50;
@@ -16,6 +16,8 @@ export class JobList {
   #next = null;
   #pages = 1;
   #marked = null;
+  #tag = null;
+  #expected = new Map();
   #news = [];
 
   constructor(list, none, older) {
@@ -24,7 +26,7 @@ export class JobList {
     this.#older = older;
     older.addEventListener("click", async () => {
       this.#pages++;
-      await this.refresh();
+      await this.refresh(api.queue(PAGE));
     });
   }
 
@@ -32,16 +34,26 @@ export class JobList {
     return this.#list.firstElementChild?.dataset.job;
   }
 
-  // Read the list and show it. Raises what the API raises.
-  async refresh() {
+  // From the next look on, only jobs with this tag; all where it is null.
+  only(tag) {
+    this.#tag = tag;
+    this.#pages = 1;
+  }
+
+  // Read the list and show it; `queue` is the promise of the queue as it is now. Raises what the API raises.
+  async refresh(queue) {
+    const tag = this.#tag;
     const jobs = [];
     this.#next = null;
-    for (let page = 0; page < this.#pages; page++) {
-      const { rows, next } = await api.jobs(PAGE, this.#next);
+    while (jobs.length < PAGE * this.#pages) {
+      const { rows, next } = await api.jobs(PAGE, this.#next, tag);
       jobs.push(...rows);
       this.#next = next;
       if (!next) break;
     }
+    const { waiting, running } = await queue;
+    if (tag !== this.#tag) return; // another look is on its way
+    this.#expected = new Map([...waiting, ...running].map((job) => [job.job_id, job]));
     const seen = new Set(jobs.map((job) => job.job_id));
     for (const [id, row] of this.#rows) if (!seen.has(id)) this.#forget(id, row);
     jobs.forEach((job, place) => this.#place(job, place));
@@ -82,8 +94,12 @@ export class JobList {
     const moving = isMoving(job);
     const state = row.querySelector(".row-state");
     const words = moving && job.status === "processing" ? `${stateOf(job)} · ${percent(job.progress)}` : stateOf(job);
-    const about = moving ? "" : ` · ${ago(job.created_at)}`;
-    state.textContent = `${words}${about}`;
+    const told = this.#expected.get(job.job_id);
+    const when = told?.estimate && `ready in ${about(told.estimate.finish)}`;
+    const rank = told && told.priority !== "normal" && `${told.priority} priority`;
+    state.textContent = [words, rank, moving ? when : ago(job.created_at)].filter(Boolean).join(" · ");
+    row.querySelector(".row-tags").textContent = job.tags.join(", ");
+    row.querySelector(".row-tags").hidden = !job.tags.length;
     state.title = `${QUALITIES[job.quality] ?? job.quality} quality, ${exactly(job.created_at)}`;
     const bar = row.querySelector("progress");
     bar.hidden = !moving;

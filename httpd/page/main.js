@@ -5,6 +5,7 @@ import { askKey } from "./dialogs.js";
 import { JobList } from "./list.js";
 import { JobView } from "./job.js";
 import { Watch } from "./live.js";
+import { QueueView } from "./queue.js";
 import { showService } from "./service.js";
 import { Uploads } from "./uploads.js";
 import * as words from "./words.js";
@@ -15,8 +16,10 @@ const WIDE = matchMedia("(min-width: 52rem)");
 const selected = () => /^#([0-9a-f-]{36})$/.exec(location.hash)?.[1] ?? null;
 
 const list = new JobList($("jobs"), $("none"), $("older"));
+const queue = new QueueView({ changed: () => watch.now(), failed: tell });
 const view = new JobView({
   changed: () => watch.now(),
+  tagged: (tag) => show(tag),
   gone: () => {
     location.hash = "";
     watch.now();
@@ -30,6 +33,21 @@ new Uploads({
   },
 });
 const watch = new Watch(look);
+const ESTIMATED = 50; // jobs of the list that say when they are ready
+
+// Only the jobs with this tag in the list, or all (null).
+function show(tag) {
+  list.only(tag);
+  $("tag-shown").hidden = !tag;
+  $("tag-shown").textContent = tag ? `${tag} ×` : "";
+  $("tag-shown").setAttribute("aria-label", `Only models with the tag ${tag}. Show all again`);
+  if (tag && !WIDE.matches) location.hash = "";
+  watch.now();
+}
+$("tag-shown").addEventListener("click", () => {
+  show(null);
+  $("jobs-heading").focus();
+});
 
 let first = true;
 
@@ -37,8 +55,10 @@ async function look() {
   $("key-button").hidden = !(api.hasKey() || api.keyDeclined());
   $("key-button").textContent = api.hasKey() ? "Forget the API key" : "Enter an API key";
   try {
-    const [health] = await Promise.all([api.health(), list.refresh(), showSelected()]);
+    const reading = api.queue(ESTIMATED);
+    const [health, waits] = await Promise.all([api.health(), reading, list.refresh(reading), showSelected()]);
     showService(health);
+    queue.show(waits, health.engine);
     $("trouble").hidden = true;
     list.announce($("said"));
     if (first && !selected() && WIDE.matches && list.newest) {

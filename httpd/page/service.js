@@ -1,4 +1,4 @@
-// Devices and queue at a glance, from /health.
+// Devices at a glance, from /health.
 
 import { bytes, percent } from "./words.js";
 
@@ -12,7 +12,7 @@ export function showService(health) {
     const doing = device.state === "busy" && device.stage ? device.stage : device.state;
     chip.textContent = `${device.name}: ${doing}`;
     chip.title = [
-      `${device.role} on ${device.device}`,
+      `${device.role} on ${device.device}${device.node ? ` of ${device.node}` : ""}`,
       `${device.jobs_done} stages done, busy ${percent(100 * device.busy_share)} of the time`,
       ...memory(device.memory),
     ].join("\n");
@@ -32,9 +32,6 @@ export function showService(health) {
     devices.push(chip);
   }
   replaceIfChanged($("devices"), devices);
-  const waiting = Object.values(health.queue).reduce((sum, count) => sum + count, 0);
-  const words = [health.engine && `engine ${health.engine}`, waiting ? `${waiting} waiting` : "queue empty"];
-  $("waiting").textContent = words.filter(Boolean).join(" · ");
   $("service").title = health.notes.join("\n");
 }
 

@@ -1,6 +1,6 @@
 // Where a job is: the three stages, a bar, and the engine's own words.
 
-import { STEPS, STEP_NAMES, isMoving, percent, stateOf } from "./words.js";
+import { STEPS, STEP_NAMES, expected, isMoving, percent, stateOf } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -21,5 +21,6 @@ export function showSteps(job) {
   );
   $("bar").value = job.progress;
   const said = job.queue_position ? stateOf(job) : job.message || stateOf(job);
-  $("message").textContent = `${said} · ${percent(job.progress)}`;
+  const when = expected(job.estimate, Boolean(job.queue_position));
+  $("message").textContent = [said, percent(job.progress), when].filter(Boolean).join(" · ");
 }

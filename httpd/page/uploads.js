@@ -1,4 +1,5 @@
-// Photos in: chosen, dropped anywhere or pasted; two are sent at a time, each with the quality chosen at that moment.
+// Photos in: chosen, dropped anywhere or pasted; two are sent at a time, each with what was chosen at that moment.
+// One request each, not one for all: each has its bar, and a connection that breaks costs one photo's bytes.
 
 import * as api from "./api.js";
 
@@ -6,6 +7,19 @@ const AT_ONCE = 2;
 const TRIES = 5;
 const PAUSE = 2000;
 const $ = (id) => document.getElementById(id);
+
+// What the form says now, as fields of an upload.
+function chosen() {
+  const tags = $("upload-tags").value.trim();
+  return {
+    start: "true",
+    quality: $("quality").querySelector(":checked").value,
+    remove_bg: String($("remove-bg").checked),
+    allow_lower: String($("allow-lower").checked),
+    priority: $("upload-priority").value,
+    ...(tags && { tags }),
+  };
+}
 
 export class Uploads {
   #accepted;
@@ -28,15 +42,15 @@ export class Uploads {
   }
 
   add(files) {
-    const fields = {
-      start: "true",
-      quality: $("quality").querySelector(":checked").value,
-      remove_bg: String($("remove-bg").checked),
-    };
+    const wishes = chosen();
+    const name = $("upload-name").value.trim();
     files.forEach((file, place) => {
-      const row = this.#row(file);
-      this.#queue.push({ file, fields, row, isFirst: place === 0, alone: files.length === 1 });
+      const alone = files.length === 1;
+      const fields = { ...wishes, ...(name && { name: alone ? name : `${name} ${place + 1}` }) };
+      this.#queue.push({ file, fields, row: this.#row(file), isFirst: place === 0, alone });
     });
+    // Tags, priority and the rest are kept for the next photos; a name is for these.
+    $("upload-name").value = "";
     this.#next();
   }
 

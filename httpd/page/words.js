@@ -46,6 +46,22 @@ export function stateOf(job) {
 
 const waitsFor = (stage) => ({ cutout: "the cut-out", geometry: "the shape", texture: "the texture" })[stage] ?? stage;
 
+// A time to come, as coarse as it is known.
+export function about(seconds) {
+  if (seconds < 10) return "a few seconds";
+  if (seconds < 90) return `about ${5 * Math.round(seconds / 5)} s`;
+  if (seconds < 5400) return `about ${Math.round(seconds / 60)} min`;
+  return `about ${(seconds / 3600).toFixed(seconds < 36000 ? 1 : 0)} h`;
+}
+
+// When a job that waits or runs starts and is done; empty where nobody can say.
+export function expected(estimate, waits) {
+  if (!estimate) return "";
+  const ready = `ready in ${about(estimate.finish)}`;
+  if (!waits) return ready;
+  return estimate.start < 1 ? `starts now, ${ready}` : `starts in ${about(estimate.start)}, ${ready}`;
+}
+
 const ages = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const UNITS = [
   [86400, "day"],

@@ -73,3 +73,68 @@ def test_answers_do_not_wait_for_acknowledgements() -> None:
         return found
 
     assert asyncio.run(scene()) == 1
+
+
+def talk(*pieces: bytes) -> bytes:
+    """What a server answers to a connection on which these pieces come, each by itself."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        size = 0
+        while True:
+            message = await receive()
+            size += len(message.get("body", b""))
+            if not message.get("more_body"):
+                break
+        body = b"%s %d" % (scope["path"].encode(), size)
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def scene() -> bytes:
+        config = uvicorn.Config(app, lifespan="off", log_config=None)
+        state, make = ServerState(), patience.patient(0.5)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: make(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+        )
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        with anyio.fail_after(60):
+            told = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        while state.connections:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # the server's socket is closed in the loop's next turn
+        return told
+
+    return asyncio.run(scene())
+
+
+END = b"\r\nConnection: close\r\n\r\n"
+
+
+def test_a_head_over_the_limit_is_refused_whole_or_in_pieces() -> None:
+    long = b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + bytes(40 << 10).replace(b"\0", b"a")
+    assert talk(long + END).startswith(b"HTTP/1.1 431 ")
+    assert talk(*(long[at : at + 4000] for at in range(0, 24_000, 4000))).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_head_that_stops_is_told_and_silence_is_not() -> None:
+    assert talk(b"GET / HTTP/1.1\r\nHost: x\r\n").startswith(b"HTTP/1.1 408 ")
+    assert talk() == b""
+
+
+def test_a_body_is_no_head_and_requests_in_a_row_are_all_answered() -> None:
+    body = bytes(100_000)
+    post = b"POST /one HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+    told = talk(
+        post + body[:30_000],
+        body[30_000:],
+        b"GET /two HTTP/1.1\r\nHost: x\r\n\r\nGET /th",
+        b"ree HTTP/1.1" + END,
+    )
+    assert [word in told for word in (b"/one 100000", b"/two 0", b"/three 0")] == [True, True, True]

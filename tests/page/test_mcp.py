@@ -49,13 +49,24 @@ def test_an_assistant_makes_a_model(tmp_path: Path, u2net_home: Path) -> None:
         with anyio.fail_after(PATIENCE):
             async with Client(stdio_client(parameters(tmp_path / "spool"))) as client:
                 tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-                assert set(tools) == {"make_model", "list_jobs", "get_result"}
+                assert set(tools) == {"make_model", "list_jobs", "get_queue", "get_result"}
                 assert tools["make_model"].input_schema["required"] == ["image_path"]
 
-                wanted = {"image_path": str(COFFEE), "quality": "draft"}
+                wanted = {
+                    "image_path": str(COFFEE),
+                    "quality": "draft",
+                    "priority": "high",
+                    "tags": ["table", "cup"],
+                }
                 made = await client.call_tool("make_model", wanted, progress_callback=heard)
                 told = text(made)
                 assert (told["status"], told["engine"]) == ("completed", "silhouette")
+                assert (told["priority"], told["tags"]) == ("high", ["table", "cup"])
+                for tag, count in (("cup", 1), ("bowl", 0)):
+                    by_tag = await client.call_tool("list_jobs", {"tag": tag})
+                    assert len(by_tag.structured_content["result"]) == count
+                waits = (await client.call_tool("get_queue", {})).structured_content
+                assert waits["counts"]["running"] == 0 and waits["waiting"] == []
                 assert Path(told["files"]["model.glb"]).read_bytes()[:4] == b"glTF"
                 shown = made.content[1]
                 assert shown.type == "image" and shown.mime_type == "image/jpeg"

@@ -294,6 +294,64 @@ def test_other_formats_and_the_print_report(browser: Browser, address: str, mode
         expect(page.locator("#report")).to_contain_text("cm³")
 
 
+def test_tags_names_priorities_and_estimates(
+    browser: Browser, service: Service, address: str, model: str, ellipse: Path
+) -> None:
+    with tab(browser, address) as page:
+        assert model in service.spool.waiting("done")  # the history that estimates are learned from
+        with frozen(service, SHAPE):
+            page.locator("#more summary").click()
+            page.locator("#upload-tags").fill("oak, chairs")
+            page.locator("#upload-name").fill("the chair")
+            page.locator("#upload-priority").select_option("low")
+            page.locator("#allow-lower").check()
+            choose(page, ellipse)
+            expect(page.locator("#job-name")).to_have_text("the chair")
+            expect(page.locator("#upload-name")).to_have_value("")
+            expect(page.locator("#message")).to_contain_text("ready in")
+            expect(row(page, "the chair")).to_contain_text("ready in")
+            expect(row(page, "the chair")).to_contain_text("low priority")
+            expect(page.locator("#waiting")).to_contain_text("all ready in")
+            job = page.url.partition("#")[2]
+            assert service.spool.find(job).job.request.allow_lower
+            expect(page.locator("#priority")).to_have_value("low")
+            page.locator("#priority").select_option("high")
+            expect(row(page, "the chair")).to_contain_text("high priority")
+            assert httpx.get(f"{address}/api/jobs/{job}").json()["priority"] == "high"
+            keep(page, "queue")
+        is_ready(page, "the chair")
+        expect(page.locator("#priority-of")).to_be_hidden()
+        expect(row(page, "the chair")).to_contain_text("oak, chairs")
+        page.get_by_role("button", name="oak", exact=True).click()
+        expect(page.locator("#jobs li")).to_have_count(1)
+        page.locator("#tag-shown").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator(f"#jobs li[data-job='{model}']")).to_be_visible()
+        expect(page.locator("#tag-shown")).to_be_hidden()
+    service.spool.remove(job)
+
+
+def test_the_queue_is_paused_and_resumed(
+    browser: Browser, service: Service, address: str, ellipse: Path
+) -> None:
+    with tab(browser, address) as page:
+        page.locator("#pause").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#paused")).to_contain_text("paused since")
+        expect(page.locator("#pause")).to_be_hidden()
+        choose(page, ellipse)
+        expect(page.locator("#message")).to_contain_text("Waiting, number 1 for the cut-out")
+        other = opened(page.context)
+        expect(other.locator("#paused")).to_be_visible()
+        assert service.spool.waiting("inbox")
+        other.get_by_role("button", name="Resume").click()
+        expect(other.locator("#paused")).to_be_hidden()
+        page.bring_to_front()
+        is_ready(page, "ellipse.png")
+        expect(page.locator("#paused")).to_be_hidden()
+        service.spool.remove(page.url.partition("#")[2])
+
+
 def test_on_a_phone(browser: Browser, address: str, model: str) -> None:
     phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
     with tab(browser, address, **phone) as page:
