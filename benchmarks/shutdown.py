@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 from PIL.PngImagePlugin import PngInfo
 from trimesh import Trimesh, creation
 
@@ -93,6 +94,7 @@ def with_jobs(seconds: float) -> float:
         service = subprocess.Popen([sys.executable, "-m", "benchmarks.sleeping"], cwd=ROOT, env=variables)
         try:
             until_ready(spool, service)
+            until_quiet(service.pid)
             for draft, stage in zip(drafts, STAGES, strict=True):
                 draft.publish(stage.folder)
             until(lambda: all(spool.waiting(f"{RUNNING}/{worker}") for worker in spool.workers()), 60)
@@ -105,6 +107,21 @@ def with_jobs(seconds: float) -> float:
             service.wait()
         check(spool, cut_off=seconds > LIMIT)
         return took
+
+
+def until_quiet(pid: int) -> None:
+    """Until every process of the service has imported what it needs, the finishers too, which nothing else tells."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+
+    def spent() -> float:
+        return sum(sum(process.cpu_times()[:2]) for process in family)
+
+    def quiet() -> bool:
+        before = spent()
+        time.sleep(1.0)
+        return spent() - before < 0.03
+
+    until(quiet, 120)
 
 
 def drafted_for(spool: Spool, at: int, folder: str) -> Draft:

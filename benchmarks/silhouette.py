@@ -1,63 +1,110 @@
-"""The engine `silhouette` alone, warm: seconds of each part per preset, and the peak memory of its process.
+"""The engine `silhouette` alone, warm: seconds of each part per preset and per megapixel, and the peak of its memory.
 
-    python benchmarks/silhouette.py [--runs 5] [--json FILE]
+    python -m benchmarks.silhouette [--full]
 
-The cut-out is made once with rembg and is not counted (it is the same for every preset). `finish` is what the stage
-`texture` does after the engine: the four views, the measurements and the GLB. Each preset runs in a process of its
-own, so that the peak (proc(5), VmHWM) is its own.
+Each preset, and each size of photo, runs in a process of its own, so that the peak (proc(5), VmHWM) is its own. The
+cut-out is made anew in every round. What is held against its reach is what the engine makes of a cut-out, with the
+four views, the measurements and the GLB that the stages make of its model.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import statistics
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from benchmarks.figures import Curve, Figure, Plot, Section
+from benchmarks.idle import PHOTO, ROOT, WEIGHTS
 
-PHOTO = ROOT / "examples" / "coffee.png"
 REACH = {"draft": 0.8, "balanced": 1.0, "high": 2.0, "ultra": 3.0}
-PARTS = ("geometry", "texture", "views", "analysis", "glb")
+VIEWS = 0.3
+PEAK = 1000.0
+PARTS = ("cutout", "geometry", "texture", "views", "analysis", "glb")
+MEGAPIXELS = (0.5, 1.0, 2.0, 4.0, 8.0)
+ROUNDS = {True: 9, False: 3}
+MB = 1e6
 
 
-def main() -> int:
-    """Measure every preset and print a table."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def measure(full: bool) -> Section:
+    """Every preset with the example photo, then every size with the default preset."""
+    presets = {quality: apart(quality, None, ROUNDS[full]) for quality in REACH}
+    sizes = {size: apart("high", size, ROUNDS[full]) for size in MEGAPIXELS}
+    figures = [
+        Figure(f"{quality}: cut-out to model and views", "s", together(row), REACH[quality])
+        for quality, row in presets.items()
+    ]
+    figures += [
+        Figure(f"{quality}: the four views", "s", row["parts"]["views"], VIEWS)
+        for quality, row in presets.items()
+    ]
+    figures += [
+        Figure(f"{quality}: peak memory", "MB", [row["peak"] / MB], PEAK) for quality, row in presets.items()
+    ]
+    figures += [
+        Figure(f"{quality}: {part}", "s", row["parts"][part])
+        for quality, row in presets.items()
+        for part in PARTS
+        if part != "views"
+    ]
+    whole = {
+        size: [sum(times) for times in zip(*row["parts"].values(), strict=True)]
+        for size, row in sizes.items()
+    }
+    figures += [
+        Figure(f"{size:g} megapixels, high, with the cut-out", "s", times) for size, times in whole.items()
+    ]
+    figures += [
+        Figure(f"{size:g} megapixels, high: peak memory", "MB", [row["peak"] / MB])
+        for size, row in sizes.items()
+    ]
+    medians = {size: statistics.median(times) for size, times in whole.items()}
+    # 1 where twice the pixels take twice the time, 0 where they take no longer.
+    steepest = max(
+        math.log(medians[more] / medians[less]) / math.log(more / less) for less, more in pairwise(MEGAPIXELS)
     )
-    options.add_argument("--runs", type=int, default=5)
-    options.add_argument("--json", type=Path)
-    options.add_argument("--preset", choices=tuple(REACH), help="one preset, in this process (JSON)")
-    wanted = options.parse_args()
-    if wanted.preset:
-        print(json.dumps(preset(wanted.preset, wanted.runs)))
-        return 0
-    found: dict[str, Any] = {}
-    for quality in REACH:
-        command = [sys.executable, __file__, "--preset", quality, "--runs", str(wanted.runs)]
-        found[quality] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    print(f"| preset | {' | '.join(PARTS)} | together, s (median) | min - max | reach | peak, MB |")
-    print("|---|" + "---:|" * (len(PARTS) + 4))
-    for quality, row in found.items():
-        parts = " | ".join(f"{statistics.median(row['parts'][part]):.2f}" for part in PARTS)
-        together = row["together"]
-        print(
-            f"| {quality} | {parts} | {statistics.median(together):.2f} | {min(together):.2f} - "
-            f"{max(together):.2f} | {REACH[quality]} | {row['peak_mb']:.0f} |"
-        )
-    if wanted.json:
-        wanted.json.write_text(json.dumps(found, indent=2))
-    return 0
+    figures.append(Figure("time grows with the pixels to the power of, at the steepest", "", [steepest], 1.0))
+    curves = [
+        Curve(part, MEGAPIXELS, [statistics.median(row["parts"][part]) for row in sizes.values()])
+        for part in PARTS
+    ]
+    curves.append(Curve("together", MEGAPIXELS, list(medians.values())))
+    plot = Plot("pixels", "Photo to model, preset high", "megapixels", "s", curves, log_x=True, log_y=True)
+    how = (
+        f"Warm, {os.cpu_count()} cores, {PHOTO.name} (0.24 megapixels) and larger copies of it; the median of "
+        f"{ROUNDS[full]} rounds after one that is not counted."
+    )
+    return Section("silhouette", "Silhouette engine", how, figures, [plot])
 
 
-def preset(quality: str, runs: int) -> dict[str, Any]:
-    """One run that is not counted, then `runs` that are."""
+def together(row: dict[str, Any]) -> list[float]:
+    """Seconds of each round, without the cut-out."""
+    return [
+        sum(times) for times in zip(*(row["parts"][part] for part in PARTS if part != "cutout"), strict=True)
+    ]
+
+
+def apart(quality: str, megapixels: float | None, rounds: int) -> dict[str, Any]:
+    """`preset` in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.silhouette", "--preset", quality, "--rounds", str(rounds)]
+    if megapixels:
+        command += ["--megapixels", str(megapixels)]
+    environ = {**os.environ, "U2NET_HOME": str(WEIGHTS)}
+    told: dict[str, Any] = json.loads(
+        subprocess.run(command, cwd=ROOT, env=environ, check=True, capture_output=True).stdout
+    )
+    return told
+
+
+def preset(quality: str, megapixels: float | None, rounds: int) -> dict[str, Any]:
+    """One round that is not counted, then `rounds` that are."""
     from PIL import Image
 
     from daemon.config import Config
@@ -69,13 +116,19 @@ def preset(quality: str, runs: int) -> dict[str, Any]:
 
     config = read(Config)
     engine = SilhouetteEngine(BackgroundRemover(config.rembg_model, config.u2net_home))
-    with Image.open(PHOTO) as photo:
-        cutout = engine.cutout(photo.convert("RGB"), True, _silent).image
-    engine.unload()
+    with Image.open(PHOTO) as picture:
+        photo = picture.convert("RGB")
+    if megapixels:
+        scale = math.sqrt(megapixels * 1e6 / (photo.width * photo.height))
+        photo = photo.resize(
+            (round(photo.width * scale), round(photo.height * scale)), Image.Resampling.LANCZOS
+        )
     seconds: dict[str, list[float]] = {part: [] for part in PARTS}
     order = Order(quality, 0)
-    for _ in range(runs + 1):
+    for _ in range(rounds + 1):
         marks = [time.perf_counter()]
+        cutout = engine.cutout(photo, True, _silent).image
+        marks.append(time.perf_counter())
         mesh = engine.geometry(cutout, order, _silent)
         marks.append(time.perf_counter())
         textured = engine.texture(mesh, cutout, order, _silent)
@@ -86,11 +139,9 @@ def preset(quality: str, runs: int) -> dict[str, Any]:
         marks.append(time.perf_counter())
         glb.write_glb(textured, {})
         marks.append(time.perf_counter())
-        for part, before, after in zip(PARTS, marks, marks[1:], strict=False):
+        for part, (before, after) in zip(PARTS, pairwise(marks), strict=True):
             seconds[part].append(after - before)
-    counted = {part: times[1:] for part, times in seconds.items()}
-    together = [sum(times) for times in zip(*counted.values(), strict=True)]
-    return {"parts": counted, "together": together, "peak_mb": _peak() / 2**20}
+    return {"parts": {part: times[1:] for part, times in seconds.items()}, "peak": _peak()}
 
 
 def _silent(share: float, words: str) -> None:
@@ -98,9 +149,28 @@ def _silent(share: float, words: str) -> None:
 
 
 def _peak() -> int:
+    """Bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
+def main() -> None:
+    """Run and print."""
+    from benchmarks.pipeline import told
+
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--full", action="store_true")
+    options.add_argument("--preset", choices=tuple(REACH), help="one preset, in this process (JSON)")
+    options.add_argument("--megapixels", type=float)
+    options.add_argument("--rounds", type=int, default=3)
+    wanted = options.parse_args()
+    if wanted.preset:
+        print(json.dumps(preset(wanted.preset, wanted.megapixels, wanted.rounds)))
+    else:
+        print(told(measure(wanted.full)))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -52,6 +52,8 @@ class Crew:
         self.pulse = Pulse()
         self.backoff = Backoff()
         self.restarts = 0
+        self.retired = False
+        """Its device is not ours any more (a machine left the cluster, or is drained)."""
         self.since = time.monotonic()
         self._config = config
         self._geometry_workers = geometry_workers
@@ -70,6 +72,8 @@ class Crew:
     @property
     def due(self) -> float:
         """When (monotonic seconds) this post may be filled again."""
+        if self.retired:
+            return float("inf")
         return max(self.backoff.due, self.record.due)
 
     @property

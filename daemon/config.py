@@ -16,9 +16,11 @@ ENGINES = ("auto", "hunyuan", "silhouette")
 
 
 def device_list(text: str) -> tuple[str, ...]:
-    """`cuda:1`, `cpu`, or several with commas; empty for `auto`. Raises ValueError."""
+    """`cuda:1`, `cpu`, or several with commas; empty for `auto`; `none` alone. Raises ValueError."""
     if text == UNSET:
         return ()
+    if text == "none":
+        return ("none",)
     devices = tuple(part.strip() for part in text.split(","))
     for device in devices:
         kind, _, index = device.partition(":")
@@ -35,6 +37,14 @@ def flag_or_auto(value: str) -> bool | None:
 def text(value: str) -> str:
     """Any text."""
     return value
+
+
+def cluster(value: str) -> str:
+    """Empty, `ray`, or `HOST:PORT` of a Ray head. Raises ValueError."""
+    host, colon, port = value.rpartition(":")
+    if value in ("", "ray") or (colon and host and "/" not in host and port.isdecimal()):
+        return value
+    raise ValueError(value)
 
 
 def optional_folder(value: str) -> Path | None:
@@ -136,16 +146,31 @@ class Config(SpoolSettings):
     geometry_devices: tuple[str, ...] = setting(
         "GEOMETRY_DEVICE",
         UNSET,
-        "cpu, cuda:N, or several with commas",
+        "cpu, cuda:N, or several with commas; none",
         device_list,
         "Device for geometry; each named device gets a worker process.",
     )
     texture_devices: tuple[str, ...] = setting(
         "TEXTURE_DEVICE",
         UNSET,
-        "cpu, cuda:N, or several with commas",
+        "cpu, cuda:N, or several with commas; none",
         device_list,
         "Device for texture and background removal. The same device for both makes one worker that does all.",
+    )
+    cluster: str = setting(
+        "CLUSTER",
+        "",
+        "ray, or HOST:PORT of a Ray head",
+        cluster,
+        "Also use the devices of a Ray cluster: the one that runs on this machine (`ray`, or `RAY_ADDRESS`), or the "
+        "one at an address. Empty: this machine alone.",
+    )
+    cluster_public: bool = setting(
+        "PROTOSCALE_CLUSTER_PUBLIC",
+        "false",
+        "true or false",
+        flag,
+        "Whether machines of the cluster may have public addresses although neither TLS nor a token guards it.",
     )
     rembg_model: str = setting(
         "REMBG_MODEL", DEFAULT, " or ".join(WEIGHTS), one_of(*WEIGHTS), "Background-removal model."

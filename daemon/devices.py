@@ -10,20 +10,44 @@ from daemon.errors import EngineUnavailable
 
 GEOMETRY_STAGES = ("geometry",)
 TEXTURE_STAGES = ("cutout", "texture")
+NONE = ("none",)
+"""Both device variables so: no worker on this machine, which only feeds a cluster."""
+
+
+@dataclass(frozen=True)
+class Berth:
+    """Where in the cluster a device of another machine lies. `node_id` is Ray's name for the machine's present life.
+
+    `resource` is the custom resource that whoever works there takes, if the machine has any; `gpus` how many GPUs.
+    """
+
+    node: str
+    node_id: str
+    resource: str | None
+    gpus: int
 
 
 @dataclass(frozen=True)
 class Post:
-    """What one worker process is told: its name, its device, and the stages it takes."""
+    """What one worker process is told: its name, its device, and the stages it takes.
+
+    With a `berth` the device is another machine's, and the process is its envoy here (`daemon.cluster.envoy`).
+    """
 
     name: str
     device: str
     stages: tuple[str, ...]
+    berth: Berth | None = None
 
     @property
     def role(self) -> str:
         """The name people know this worker's work by."""
         return self.name.partition("-")[0]
+
+    @property
+    def node(self) -> str:
+        """The machine in the cluster; empty for this one."""
+        return self.berth.node if self.berth else ""
 
 
 def present() -> list[str]:
@@ -40,11 +64,18 @@ def posts(config: Config, engine_devices: tuple[str, ...]) -> list[Post]:
     the pipeline overlaps there too. Raises EngineUnavailable for a device that is not there.
     """
     usable = [device for device in present() if device.partition(":")[0] in engine_devices]
+    wanted_none = {config.texture_devices, config.geometry_devices} == {NONE}
+    if wanted_none and config.cluster:
+        return []
     for variable, devices in (
         ("GEOMETRY_DEVICE", config.geometry_devices),
         ("TEXTURE_DEVICE", config.texture_devices),
     ):
         for device in devices:
+            if devices == NONE:
+                raise EngineUnavailable(
+                    f"{variable}=none leaves nobody to work here: set both device variables to none, and CLUSTER"
+                )
             if device not in usable:
                 raise EngineUnavailable(
                     f"{variable} names {device}; what this engine can use here: {', '.join(usable)}"

@@ -13,7 +13,7 @@ import signal
 import time
 import traceback
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -209,6 +209,7 @@ def main(parent: int, worker: str, config: Config, line: Connection) -> None:
             return
         report = Reporter(work.job, work.status, _Beat(line), lambda: False)
         error: BaseException | None = None
+        began = time.monotonic()
         try:
             stages.finish(work.job, work.rest, report)
         except (DaemonError, OSError) as failed:
@@ -216,4 +217,5 @@ def main(parent: int, worker: str, config: Config, line: Connection) -> None:
         except Exception:
             joblog.append(work.job.path, traceback.format_exc())
             raise
-        line.send((report.status, error))
+        spent = {**report.status.finishing, work.stage.name: round(time.monotonic() - began, 3)}
+        line.send((replace(report.status, finishing=spent), error))

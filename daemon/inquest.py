@@ -4,6 +4,7 @@
     a job was in its hands                                   that job is charged, and blamed for the worker
     ... and another one killed a worker of this device just before     the device is to blame; both jobs get it back
     it held other jobs too (finishing while the next ran)     they are given back
+    it was an envoy, and its machine or the way there is gone     all are spared
     no job was in its hands                                  what it held stays counted: nobody can tell
 
 What "charged" does to a job is the spool's business (`Spool.recover`).
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 
 from daemon import disk, joblog
 from daemon.child import Crew
-from daemon.process import EX_CONFIG, EX_IOERR
+from daemon.process import EX_CONFIG, EX_IOERR, EX_SOFTWARE
 from daemon.service_record import Death
 from spool import layout, policy
 from spool.spool import Spool
@@ -93,6 +94,10 @@ class Inquest:
         held = spool.waiting(f"{layout.RUNNING}/{crew.post.name}")
         if ending.is_nobodys_fault:
             return dict.fromkeys(held, Verdict(Charge.REFUNDED))
+        if crew.post.node and not (ending.aborted or ending.code == EX_SOFTWARE):
+            # An envoy runs nothing of the job itself. It says so where the job took the worker over there down;
+            # anything else is the other machine, the network, or Ray.
+            return dict.fromkeys(held, Verdict(Charge.SPARED))
         suspect, stage = crew.pulse.job, crew.pulse.stage
         if suspect is None or stage is None or suspect not in held:
             return {}

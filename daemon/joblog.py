@@ -17,6 +17,20 @@ def append(job: Path, text: str) -> None:
         file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} pid {os.getpid()} {text.rstrip()}\n")
 
 
+def read(job: Path) -> str:
+    """The log of the job directory `job`; empty where there is none."""
+    file = job / layout.LOG
+    return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+
+
+def carry(job: Path, lines: str) -> None:
+    """Add what another machine wrote into its log of the same job."""
+    if not lines:
+        return
+    with disk.unimportant(f"log of job {job.name}"), (job / layout.LOG).open("a", encoding="utf-8") as file:
+        file.write(lines)
+
+
 def append_all(spool: Spool, worker: str, text: str) -> None:
     """Add lines to the log of every job that `worker` holds."""
     for job_id in spool.waiting(f"{layout.RUNNING}/{worker}"):

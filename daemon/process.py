@@ -9,7 +9,9 @@ import resource
 import signal
 import sys
 import traceback
+from functools import partial
 from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING
 
 from daemon import disk, joblog
 from daemon.config import Config
@@ -21,12 +23,17 @@ from spool.logs import to_stderr
 from spool.parent import die_with
 from spool.spool import Spool
 
+if TYPE_CHECKING:
+    from daemon.worker import Worker
+
 log = logging.getLogger(__name__)
 
+EX_UNAVAILABLE = 69
 EX_SOFTWARE = 70
 EX_IOERR = 74
 EX_CONFIG = 78
-"""Exit codes from sysexits.h: our bug, the disk failed us, and "starting me again will not help"."""
+"""Exit codes from sysexits.h: the machine behind an envoy is gone, our bug, the disk failed us, and "starting me
+again will not help"."""
 
 
 def main(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> None:
@@ -43,7 +50,8 @@ def main(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     stacks = joblog.stacks_file(spool, post.name).open("w")
     faulthandler.enable(stacks)
-    see_only(post.device)
+    if not post.berth:
+        see_only(post.device)
     try:
         _work(spool, config, post, pulse, geometry_workers)
     except EngineUnavailable as error:
@@ -57,6 +65,9 @@ def main(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers
         log.exception("a bug in this worker: it ends, and a new one takes over")
         joblog.append_all(spool, post.name, traceback.format_exc())
         sys.exit(EX_SOFTWARE)
+    # To take down an interpreter with the mesh libraries costs a third of a second, for what the kernel does anyway.
+    logging.shutdown()
+    os._exit(0)
 
 
 def see_only(device: str) -> None:
@@ -72,7 +83,13 @@ def see_only(device: str) -> None:
 
 
 def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> None:
+    if post.berth:
+        from daemon.cluster import envoy
+
+        envoy.work(spool, config, post, pulse, geometry_workers, partial(_ready, pulse))
+        return
     # Imported here: the mesh libraries come along, and only now is the environment as they must find it.
+    import daemon.stages  # noqa: F401 (a worker that is ready has all its libraries)
     from daemon import decoding
     from daemon.engines.choose import LEAVES_WORK, build
     from daemon.finisher import Finisher
@@ -85,13 +102,20 @@ def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_worke
     leaves_work = engine.name in LEAVES_WORK and post.stages != ("cutout",)
     finisher = Finisher(post.name, config) if leaves_work else None
     worker = Worker(spool, config, post, engine, pulse, geometry_workers, finisher)
+    _ready(pulse, worker)
+    worker.run()
+
+
+def _ready(pulse: Pulse, worker: Worker) -> None:
+    """What is left to do before a worker runs."""
+    post = worker.post
     signal.signal(signal.SIGTERM, worker.drain)
     worker.wake.on_signals()
     folders = [layout.STAGE_NAMED[stage].folder for stage in post.stages]
-    worker.wake.on_arrivals([spool.root / folder for folder in (*folders, pause.FOLDER)])
+    worker.wake.on_arrivals([worker.spool.root / folder for folder in (*folders, pause.FOLDER)])
     pulse.ready()
-    log.info("ready on %s for %s with engine %s", post.device, ", ".join(post.stages), engine.name)
-    worker.run()
+    where = f"{post.node} {post.device}".strip()
+    log.info("ready on %s for %s with engine %s", where, ", ".join(post.stages), worker.engine.name)
 
 
 def spawn(config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> BaseProcess:

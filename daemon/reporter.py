@@ -45,22 +45,35 @@ class Reporter:
 
         def progress(share: float, message: str) -> None:
             self._pulse.step()
-            if self._drained():
-                raise Drained
-            if self._job.cancelled:
-                raise Cancelled("cancelled")
-            overall = progress_over_job(self._job.request, name, share)
-            # A second attempt starts over, but what people see never goes back.
-            self.status = replace(
-                self.status, stage=name, progress=max(self.status.progress, overall), message=message
-            )
-            now = time.monotonic()
-            if now - self._written >= EVERY:
-                self._written = now
-                with disk.unimportant(f"status of job {self._job.id}"):
-                    self.status.write(self._job.path)
+            self._heed()
+            self._tell(name, progress_over_job(self._job.request, name, share), message)
 
         return progress
+
+    def relay(self, news: Status) -> None:
+        """Pass on what another machine says of this attempt. Raises as a progress callback does."""
+        self._heed()
+        self.note(*news.notes)
+        if news.stage:
+            self._tell(news.stage, news.progress, news.message)
+
+    def _heed(self) -> None:
+        """Stop where somebody asks for it."""
+        if self._drained():
+            raise Drained
+        if self._job.cancelled:
+            raise Cancelled("cancelled")
+
+    def _tell(self, part: str, overall: float, message: str) -> None:
+        # A second attempt starts over, but what people see never goes back.
+        self.status = replace(
+            self.status, stage=part, progress=max(self.status.progress, overall), message=message
+        )
+        now = time.monotonic()
+        if now - self._written >= EVERY:
+            self._written = now
+            with disk.unimportant(f"status of job {self._job.id}"):
+                self.status.write(self._job.path)
 
     def note(self, *notes: str) -> None:
         """Tell the person who sent the photo something, once."""

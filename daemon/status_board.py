@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import psutil
 
 from daemon.child import Crew
+from daemon.cluster.roster import Vitals
 from daemon.config import Config
 from daemon.models import FALLBACK, locate
 from daemon.nvml import Gpus
@@ -58,10 +59,12 @@ def _outages(crews: Sequence[Crew]) -> list[str]:
 
 def _slot(spool: Spool, crew: Crew, draining: bool) -> Slot:
     job = crew.pulse.job if crew.pid else None
+    # Of a device elsewhere we know what its envoy heard; our own process is but its voice here.
+    there = Vitals.read(spool.root, crew.post.name) if crew.post.node else None
     return Slot(
         name=crew.post.name,
         role=crew.post.role,
-        device=crew.post.device,
+        device=there.device if there else crew.post.device,
         stages=crew.post.stages,
         state=_state(crew, draining),
         job=job,
@@ -70,9 +73,10 @@ def _slot(spool: Spool, crew: Crew, draining: bool) -> Slot:
         jobs_done=crew.pulse.jobs,
         # Coarse on purpose: the board is rewritten when it changes, and an idle service writes nothing.
         busy_share=round(crew.busy_share(), 2),
-        memory_bytes=_resident(crew.pid),
+        memory_bytes=there.memory_bytes if there else _resident(crew.pid),
         restarts=crew.restarts,
-        gpu=_GPUS.look(crew.post.device, crew.pid),
+        gpu=there.gpu if there else None if crew.post.node else _GPUS.look(crew.post.device, crew.pid),
+        node=crew.post.node,
     )
 
 

@@ -12,12 +12,14 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 from types import FrameType
 
 from daemon import disk, retention
 from daemon.almanac import Almanac
 from daemon.child import Crew, WebServer
+from daemon.cluster.fleet import Fleet
 from daemon.config import Config
 from daemon.devices import posts
 from daemon.engines import choose
@@ -43,6 +45,8 @@ TICK = 1.0
 FROZEN = 10.0
 """A sleep that lasted this much longer than it should says that we ourselves were stopped."""
 SWEEP_EVERY = 600.0
+FLEET_EVERY = 2.0
+"""Seconds between two looks at which machines a cluster has."""
 
 
 class Supervisor:
@@ -60,6 +64,7 @@ class Supervisor:
         self.crews = [Crew(config, post, geometry_workers, records[post.device]) for post in made]
         self.inquest = Inquest(config.attempts, self.crews)
         self.stalls = Stalls(config)
+        self.fleet = Fleet(config, self.spool, self.crews) if config.cluster else None
         self.web = WebServer() if with_http else None
         self.exit_code = 0
         self._systemd = systemd
@@ -99,6 +104,7 @@ class Supervisor:
         self.begin_drain()
         self.begin_reload()
         self.reap()
+        self.muster()
         self.start_due()
         self.stop_hung()
         for part in (self.take_in, self.sweep, self.tell):
@@ -163,7 +169,7 @@ class Supervisor:
             if code is None:
                 continue
             ending = Ending(code, self.stalls.reaped(crew.post.name), self.draining)
-            if code == EX_CONFIG:
+            if code == EX_CONFIG and not crew.post.node:
                 self._give_up(f"worker {crew.post.name} cannot start here; see its message above")
             elif code != 0:
                 log.error("worker %s %s", crew.post.name, ending.how)
@@ -174,6 +180,11 @@ class Supervisor:
                 self._give_up("the HTTP server cannot start here; see its message above")
             elif not self.draining:
                 log.error("the HTTP server %s", Ending(code).how)
+
+    def muster(self) -> None:
+        """See which devices of other machines came or went."""
+        if self.fleet:
+            self.fleet.look(self.inquest.is_open, self.draining)
 
     def start_due(self) -> None:
         """Fill empty posts whose pause is over, and whose last worker's jobs are put back."""
@@ -213,6 +224,8 @@ class Supervisor:
     def tell(self) -> None:
         """Write `supervisor.json` when something changed, and keep systemd informed."""
         current = board(self.spool, self.config, self.engine, self._started_at, self.crews, self.draining)
+        if self.fleet:
+            current = replace(current, notes=(*current.notes, *self.fleet.notes))
         if current != self._told:
             with disk.unimportant("supervisor.json"):
                 current.write(self.spool.root)
@@ -226,6 +239,7 @@ class Supervisor:
     def rest(self) -> None:
         """Sleep until a child ends, a signal or a file event comes, or it is time to look again."""
         sentinels = [crew.sentinel for crew in self.crews] + ([self.web.sentinel] if self.web else [])
+        sentinels += self.fleet.sentinels if self.fleet else []
         seconds, began = self._patience(), time.monotonic()
         self.wake.wait(seconds, [sentinel for sentinel in sentinels if sentinel is not None])
         if time.monotonic() - began > seconds + FROZEN:
@@ -241,7 +255,12 @@ class Supervisor:
     def finished(self) -> bool:
         """Whether a drain has come to its end."""
         nobody = all(crew.pid is None for crew in self.crews)
-        return self.draining and nobody and not (self.web and self.web.running)
+        return (
+            self.draining
+            and nobody
+            and not (self.web and self.web.running)
+            and not (self.fleet and self.fleet.running)
+        )
 
     def _patience(self) -> float:
         seconds = self.config.scan_every
@@ -249,6 +268,8 @@ class Supervisor:
             seconds = min(seconds, self._systemd.watchdog_seconds / 2)
         if self.inbox.settling:
             seconds = min(seconds, self.config.settle / 3)
+        if self.fleet:
+            seconds = min(seconds, FLEET_EVERY)
         if self.stalls.any or any(crew.pulse.is_busy or not crew.pulse.is_ready for crew in self.crews):
             seconds = min(seconds, TICK)
         if self.draining:

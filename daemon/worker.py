@@ -21,18 +21,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import psutil
 
-from daemon import disk, joblog, stages
+from daemon import disk, joblog
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.engines.base import Engine
 from daemon.errors import BadJob, Cancelled, EngineError
 from daemon.finisher import Finished, Finisher, Finishing
+from daemon.pace import Pace
 from daemon.pulse import Pulse
 from daemon.reporter import Drained, Reporter
-from daemon.stages import PhotoLimits, Rest
 from daemon.wake import Wake
 from spool import layout, pause, policy, tally
 from spool.job import Job
@@ -44,12 +45,17 @@ from spool.status import Status, read_attempts, refund_attempt
 from spool.tally import Tally
 from spool.trouble import Trouble
 
+if TYPE_CHECKING:
+    from daemon.stages import Rest
+
 log = logging.getLogger(__name__)
 
 DISK_PAUSE = 5.0
 LONGEST_DISK_PAUSE = 60.0
+LEFT_TO_OTHERS = 1.0
+"""Seconds until a worker looks again for jobs that it left to faster devices."""
 
-Work = Callable[[], tuple[Status, Rest | None]]
+Work = Callable[[], "tuple[Status, Rest | None]"]
 """What an attempt does, or what became of the part of it that was done elsewhere; raises as in the table above."""
 
 
@@ -74,7 +80,6 @@ class Worker:
         self.wake = Wake()
         self.finisher = finisher
         self._geometry_workers = geometry_workers
-        self._limits = PhotoLimits(config.max_pixels, config.max_side)
         self._drain_by: float | None = None
         self._worked = time.monotonic()
         self._loaded = False
@@ -83,6 +88,9 @@ class Worker:
         self._attempts = 0
         self._heads = heads_of(spool, post)
         self._tally = Tally(spool.root, post.name)
+        self._pace = Pace(
+            spool.root, post.name, self._tally, lambda folder: count_in(spool.root, folder, LONG)
+        )
 
     def drain(self, signum: int = 0, frame: FrameType | None = None) -> None:
         """End after the running stage, or at its next step once the drain limit has passed."""
@@ -113,6 +121,8 @@ class Worker:
         if self._may_not_claim:
             return False
         for folder in policy.order(self.post.stages, self._waiting, self._geometry_workers):
+            if self._pace.leaves(folder):
+                continue
             job = self.spool.claim(folder, self.post.name, self._heads[folder])
             if job:
                 self.take(job, STAGE_OF_FOLDER[folder])
@@ -126,7 +136,7 @@ class Worker:
         if most and self._attempts >= most:
             return True
         limit = self.config.max_worker_memory
-        return bool(limit) and psutil.Process().memory_info().rss > limit
+        return bool(limit) and self.resident() > limit
 
     def rest(self) -> None:
         """Nothing to do: give idle models back, and sleep until a file event, a signal or the next scan."""
@@ -172,6 +182,8 @@ class Worker:
         """Seconds until there may be something to do: the next scan, or the end of a waiting job's rest."""
         if (self.finisher and self.finisher.full) or self._may_not_claim:
             return self.config.scan_every
+        if self._pace.leaving:
+            return min(self.config.scan_every, LEFT_TO_OTHERS)
         rests = [
             self.spool.rest_left(folder, job)
             for folder in self._heads
@@ -202,22 +214,37 @@ class Worker:
 
     def _work(self, job: Job, stage: Stage) -> tuple[Status, Rest | None]:
         attempts = self.spool.begin(job, stage.name)
+        before = Status.read(job.path)
         status = replace(
-            Status.read(job.path),
+            before,
             stage=stage.name,
             worker=self.post.name,
             engine=self.engine.name,
             error=None,
             attempts=attempts,
+            device={name: seconds for name, seconds in before.device.items() if name != stage.name},
         )
         report = Reporter(job, status, self.pulse, self._drain_is_over)
         self._loaded = True
         self._attempts += 1
-        rest = stages.WORK[stage.name](job, self.engine, self._limits, report)
+        rest = self.perform(stage.name, job, report)
+        return report.status, rest
+
+    def perform(self, stage: str, job: Job, report: Reporter) -> Rest | None:
+        """Do a stage of a claimed job, but for what a finisher does better."""
+        # Here: an envoy, whose stages are done elsewhere, does without the mesh libraries.
+        from daemon import stages
+
+        limits = stages.PhotoLimits(self.config.max_pixels, self.config.max_side)
+        rest = stages.WORK[stage](job, self.engine, limits, report)
         if rest is not None and self.finisher is None:
             stages.finish(job, rest, report)
-            rest = None
-        return report.status, rest
+            return None
+        return rest
+
+    def resident(self) -> int:
+        """Bytes of memory that what does the work keeps."""
+        return int(psutil.Process().memory_info().rss)
 
     def _judge(self, job: Job, stage: Stage, began: float, counted_before: int, work: Work) -> None:
         """Run the `work` of an attempt, and do what the table at the top says about its outcome."""
@@ -247,6 +274,8 @@ class Worker:
             self._put_back(job, stage, "put back: the service stopped")
         else:
             if rest is not None and self.finisher:
+                device = {**status.device, stage.name: round(time.monotonic() - began, 3)}
+                status = replace(status, device=device)
                 self.finisher.submit(Finishing(job, stage, status, rest, began))
             else:
                 self._finish(job, stage, status, time.monotonic() - began)

@@ -46,6 +46,7 @@ ROUTES = (
     Route("/docs", docs.page, middleware=[GZIP]),
     Route("/api/upload", uploads.upload, methods=["POST"]),
     Route("/api/batch", batch.batch, methods=["POST"]),
+    Route("/api/queue", queue.look, middleware=[GZIP]),
     Route("/api/queue/pause", queue.pause, methods=["POST"]),
     Route("/api/queue/resume", queue.resume, methods=["POST"]),
     Route("/api/jobs", jobs.listing, middleware=[GZIP]),

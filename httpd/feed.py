@@ -181,7 +181,9 @@ class Feed:
             told = look(self._spool, job_id)
         except NoSuchJob:
             return News(job_id, None, "gone")
-        return News(job_id, told, hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16])
+        # A state is another one when something happened, not when the clock did.
+        state = {**told, "estimate": None}
+        return News(job_id, told, hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:16])
 
     def _summaries(self, ids: list[str]) -> list[News]:
         moment = str(time.time_ns())

@@ -76,6 +76,7 @@ def device(slot: Slot) -> dict[str, Any]:
     return {
         "name": slot.name,
         "device": slot.device,
+        "node": slot.node,
         "role": slot.role,
         "stages": list(slot.stages),
         "state": slot.state,

@@ -109,7 +109,7 @@ class SpoolMetrics(Collector):
             value=float(board is not None),
         )
         families = {
-            name: GaugeMetricFamily(f"protoscale_device_{name}", what, labels=["worker", "device"])
+            name: GaugeMetricFamily(f"protoscale_device_{name}", what, labels=["worker", "device", "node"])
             for name, what in (
                 ("up", "1 while the worker is idle or busy."),
                 ("busy_share", "Share of its time a worker spent in stages, 0 to 1."),
@@ -124,7 +124,7 @@ class SpoolMetrics(Collector):
         for slot in slots_of(board):
             for name, value in _of(slot).items():
                 if value is not None:
-                    families[name].add_metric([slot.name, slot.device], value)
+                    families[name].add_metric([slot.name, slot.device, slot.node], value)
         yield from families.values()
 
 

@@ -199,6 +199,22 @@ PATHS: Spec = {
             requestBody=_body("multipart/form-data", "Batch"),
         )
     },
+    "/api/queue": {
+        "get": call(
+            "What runs and what waits, in order, and how long it will take",
+            {200: answer("the queue", ref("Queue")), 304: _UNCHANGED},
+            (422,),
+            parameters=(
+                {
+                    "name": "first",
+                    "in": "query",
+                    "description": "how many of those that wait; default: 20",
+                    "schema": {"type": "integer", "minimum": 0, "maximum": 500},
+                },
+                KNOWN,
+            ),
+        )
+    },
     "/api/queue/pause": {
         "post": call(
             "Begin no more jobs",

@@ -12,13 +12,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from httpd.access import Caller, caller_of
+from httpd.answers import tagged
 from httpd.body import chunks
 from httpd.state import config_of, spool_of
 from spool import pause as pauses
 from spool import priority as priorities
+from spool import queue, view
 from spool.errors import InvalidRequest
-from spool.view import look
 
+DEFAULT_FIRST = 20
+LARGEST_FIRST = 500
 LARGEST_BODY = 4 << 10
 MAX_REASON = 500
 
@@ -33,6 +36,24 @@ def check_level(caller: Caller, wanted: str) -> str:
     return wanted
 
 
+async def look(request: Request) -> Response:
+    """200 with what runs and waits, in order, with estimates; and what this caller may ask of the queue."""
+    first, caller = _first(request), caller_of(request)
+    seen = await run_in_threadpool(queue.told, spool_of(request), first)
+    may = {"prioritise_high": caller.is_admin, "pause": caller.is_admin}
+    return tagged(request, {**seen, "may": may})
+
+
+def _first(request: Request) -> int:
+    unknown = set(request.query_params) - {"first"}
+    if unknown:
+        raise HTTPException(422, f"unknown parameter {', '.join(sorted(unknown))}; accepted: first")
+    text = request.query_params.get("first", str(DEFAULT_FIRST))
+    if not text.isdecimal() or int(text) > LARGEST_FIRST:
+        raise HTTPException(422, f"first {text!r} is not a number from 0 to {LARGEST_FIRST}")
+    return int(text)
+
+
 async def priority(request: Request) -> Response:
     """200 with the status object: the job goes before or behind the others of its age from now on."""
     spool, job_id, caller = spool_of(request), request.path_params["job_id"], caller_of(request)
@@ -45,7 +66,7 @@ async def priority(request: Request) -> Response:
         if not caller.is_admin and spool.find(job_id).job.request.client != caller.name:
             raise HTTPException(403, "this key may change only what it uploaded; others need the role admin")
         spool.prioritise(job_id, wanted)
-        return look(spool, job_id)
+        return view.look(spool, job_id)
 
     return JSONResponse(await run_in_threadpool(work))
 

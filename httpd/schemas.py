@@ -64,13 +64,25 @@ _WISHES: Spec = {
 }
 """What an upload may ask for besides."""
 
+_IN_QUEUE: Spec = {
+    "job_id": {"type": "string", "pattern": PATTERN},
+    "name": TEXT,
+    "quality": QUALITY,
+    "priority": {"enum": list(PRIORITIES)},
+    "tags": {"type": "array", "items": TEXT},
+    "estimate": ref("Estimate"),
+    "stage": TEXT,
+}
+_SECONDS: Spec = {"type": "number", "minimum": 0}
+
 SCHEMAS: Spec = {
     "Problem": {
         **obj("detail", detail=TEXT),
         "description": "What went wrong, and what to do, in a sentence.",
     },
     "Status": obj(
-        "job_id status progress stage error message queue_position engine timings notes attempts name quality seed",
+        "job_id status progress stage error message queue_position estimate engine timings notes attempts name "
+        "quality seed",
         job_id={"type": "string", "pattern": PATTERN},
         status=STATES,
         progress={"type": "number", "minimum": 0, "maximum": 100},
@@ -81,6 +93,7 @@ SCHEMAS: Spec = {
         error=or_null("string"),
         message=TEXT,
         queue_position=or_null("integer", minimum=1),
+        estimate=ref("Estimate"),
         engine=or_null("string"),
         timings={"type": "object", "additionalProperties": NUMBER, "description": "seconds per stage"},
         notes={"type": "array", "items": TEXT},
@@ -97,6 +110,12 @@ SCHEMAS: Spec = {
         has_model=YES_NO,
         mesh=or_null("object"),
     ),
+    "Estimate": {
+        **obj("start finish", start=_SECONDS, finish=_SECONDS),
+        "type": ["object", "null"],
+        "description": "seconds from now until a worker takes the job (0 while it runs) and until it is done, "
+        "learned from what this machine finished lately; null where there is nothing to go by, or it rests",
+    },
     "Summary": obj(
         "job_id status stage progress has_model created_at name quality error",
         job_id={"type": "string", "pattern": PATTERN},
@@ -111,9 +130,10 @@ SCHEMAS: Spec = {
         error=or_null("string"),
     ),
     "Device": obj(
-        "name device role stages state job stage memory utilisation jobs_done busy_share restarts",
+        "name device node role stages state job stage memory utilisation jobs_done busy_share restarts",
         name=TEXT,
         device=TEXT,
+        node=TEXT,
         role=TEXT,
         stages={"type": "array", "items": TEXT},
         state=TEXT,
@@ -196,6 +216,34 @@ SCHEMAS: Spec = {
         "type": ["object", "null"],
         "description": "null where the queue is not paused",
     },
+    "Queue": obj(
+        "paused counts running waiting all_done may",
+        paused=ref("Pause"),
+        counts={
+            "type": "object",
+            "additionalProperties": COUNT,
+            "description": "jobs that wait, by stage, and those that run and are held",
+        },
+        running={"type": "array", "items": ref("AtWork")},
+        waiting={
+            "type": "array",
+            "items": ref("Waiting"),
+            "description": "the first of all, by priority and age",
+        },
+        all_done=or_null("number", minimum=0, description="seconds until all of these are done"),
+        may=obj("prioritise_high pause", prioritise_high=YES_NO, pause=YES_NO),
+    ),
+    "Waiting": obj(
+        "job_id name quality priority tags estimate stage position",
+        **_IN_QUEUE,
+        position={"type": "integer", "minimum": 1, "description": "among those that wait for this stage"},
+    ),
+    "AtWork": obj(
+        "job_id name quality priority tags estimate stage worker progress",
+        **_IN_QUEUE,
+        worker=TEXT,
+        progress={"type": "number", "minimum": 0, "maximum": 100},
+    ),
     "Paused": obj("paused", paused=ref("Pause")),
     "GenerationRequest": {
         **obj(

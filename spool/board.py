@@ -50,6 +50,8 @@ class Slot:
     memory_bytes: int | None
     restarts: int
     gpu: Gpu | None = None
+    node: str = ""
+    """The machine of the cluster whose device it is; empty for this one."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ The workers, the forecast that people are told (`spool.forecast`) and the simula
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from spool.layout import GEOMETRY, INBOX, TEXTURE
 
@@ -43,3 +43,15 @@ def order(stages: tuple[str, ...], waiting: Callable[[str], int], geometry_worke
     if waiting(GEOMETRY) < geometry_workers:
         return (INBOX, TEXTURE)
     return (TEXTURE, INBOX)
+
+
+def leaves_to_faster(mine: float, others: Sequence[float], waiting: int) -> bool:
+    """Whether a device that takes `mine` seconds for a stage leaves all `waiting` jobs to faster ones.
+
+    `others` are the seconds that other devices take for it. It does where they will have finished every one of
+    those jobs before it had finished the first. Each is taken to be at work, and to have just begun: what is known
+    of them is seconds old, and one that is idle has the job before anybody can ask. That they may leave it in their
+    turn is not reckoned with.
+    """
+    within = sum(max(0, int(mine / seconds) - 1) for seconds in others)
+    return waiting > 0 and within >= waiting

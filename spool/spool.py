@@ -299,7 +299,14 @@ class Spool(Reader):
 def _waiting_again(path: Path) -> None:
     """The news of a job that is queued once more: what its kept products told and cost stays said."""
     before = Status.read(path)
-    Status(message="waiting", engine=before.engine, notes=before.notes, timings=before.timings).write(path)
+    Status(
+        message="waiting",
+        engine=before.engine,
+        notes=before.notes,
+        timings=before.timings,
+        device=before.device,
+        finishing=before.finishing,
+    ).write(path)
 
 
 def _charge(path: Path, stage: str, verdict: Verdict) -> Trouble:

@@ -31,6 +31,10 @@ class Status:
     notes: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     attempts: Mapping[str, int] = field(default_factory=dict)
+    device: Mapping[str, float] = field(default_factory=dict)
+    """Of stages that are finished beside their device: after how many seconds the device was free."""
+    finishing: Mapping[str, float] = field(default_factory=dict)
+    """... and how many seconds the finishing took, without waiting for its turn."""
 
     @classmethod
     def read(cls, job: Path) -> Status:

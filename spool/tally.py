@@ -7,6 +7,7 @@ up. The numbers only grow, over restarts too. They are news, not record: power l
 from __future__ import annotations
 
 import json
+import statistics
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ TALLY = "tally"
 EVERY = 1.0
 BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper bounds of the buckets, in seconds; the last bucket has none."""
+RECENT = 15
+ENOUGH = 3
+"""How many of the last stages are remembered one by one, and how many it takes to say what is usual."""
 CANCELLED, BAD_JOB, ENGINE, WORKER_DIED = KINDS = ("cancelled", "bad_job", "engine", "worker_died")
 
 
@@ -27,10 +31,13 @@ class Spent:
 
     total: float = 0.0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    recent: list[float] = field(default_factory=list)
+    """The last of them, oldest first."""
 
     def add(self, seconds: float) -> None:
         """Count one more."""
         self.total += seconds
+        self.recent = [*self.recent, round(seconds, 3)][-RECENT:]
         self.buckets[next((at for at, bound in enumerate(BOUNDS) if seconds <= bound), len(BOUNDS))] += 1
 
 
@@ -54,6 +61,11 @@ class Tally:
         self._owed = True
         if time.monotonic() - self._written >= EVERY:
             self._write()
+
+    def usual(self, name: str) -> float | None:
+        """Seconds that a stage took here of late, the median; None while there are too few to say."""
+        recent = self.stages[name].recent if name in self.stages else []
+        return statistics.median(recent) if len(recent) >= ENOUGH else None
 
     def failure(self, kind: str) -> None:
         """A job was given up for one of `KINDS`."""

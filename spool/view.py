@@ -7,6 +7,7 @@ from typing import Any
 
 from spool import layout, priority, small
 from spool.errors import NoSuchJob
+from spool.estimate import estimate
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, STAGE_OF_FOLDER
 from spool.line import line_in
 from spool.reader import Found
@@ -72,6 +73,7 @@ def status_object(spool: Spool, found: Found) -> dict[str, Any]:
         "error": public_error(status, found.folder, found.job.cancelled),
         "message": status.message,
         "queue_position": queue_position(spool, found),
+        "estimate": estimated(spool, found),
         "engine": status.engine,
         "timings": dict(status.timings),
         "notes": list(status.notes),
@@ -123,6 +125,12 @@ def queue_position(spool: Spool, found: Found) -> int | None:
     if found.folder not in STAGE_OF_FOLDER:
         return None
     return 1 + line_in(spool.root, found.folder).position(found.job.id)
+
+
+def estimated(spool: Spool, found: Found) -> dict[str, float] | None:
+    """In how many seconds the job starts and is done, as far as can be said; None where it cannot, or rests."""
+    told = estimate(spool.root, found.folder, found.job.id)
+    return told.as_json() if told else None
 
 
 def look(spool: Spool, job_id: str) -> dict[str, Any]:

@@ -183,6 +183,23 @@ def parser() -> argparse.ArgumentParser:
     kinds.add_parser("ls", help="show the keys").add_argument("--json", action="store_true")
     kinds.add_parser("revoke", help="make a key worthless").add_argument("name", metavar="NAME")
 
+    cluster = add(
+        "cluster",
+        "show the machines of the cluster, or take one out for a while",
+        "protoscale cluster drain gpubox2",
+    )
+    kinds = cluster.add_subparsers(dest="action", required=True, metavar="ACTION")
+    kinds.add_parser("ls", help="show who is there").add_argument(
+        "--json", action="store_true", help="print JSON for a program to read"
+    )
+    for name, what in (
+        ("drain", "let a machine finish what it does, and give it nothing more until undrained"),
+        ("undrain", "give a drained machine work again"),
+    ):
+        kinds.add_parser(name, help=what).add_argument(
+            "node", metavar="NODE", help="as `cluster ls` shows it"
+        )
+
     add("mcp", "serve the service as tools of an assistant (MCP over stdin and stdout)", "protoscale mcp")
     doctor = add(
         "doctor", "tell what works here, what does not, and what to do", "protoscale doctor", json=True
@@ -304,6 +321,10 @@ def _command(options: argparse.Namespace) -> int:
         from daemon.cli import keys
 
         return keys.run(options)
+    if name == "cluster":
+        from daemon.cli import cluster
+
+        return cluster.run(options)
     if name == "mcp":
         from daemon.cli import mcp
 

@@ -130,7 +130,8 @@ def _service(spool: Spool, as_json: bool) -> int:
         print("  " + ", ".join(f"{folder} {count}" for folder, count in counts.items()))
         for slot in board.workers if board else ():
             doing = f", {slot.stage} of {short(slot.job)}" if slot.job else ""
-            print(f"  {slot.name} ({slot.device}): {slot.state}{doing}, busy {slot.busy_share:.0%}")
+            where = f"{slot.device} of {slot.node}" if slot.node else slot.device
+            print(f"  {slot.name} ({where}): {slot.state}{doing}, busy {slot.busy_share:.0%}")
         for note in board.notes if board else ():
             print(f"  note: {note}")
     if board is None:

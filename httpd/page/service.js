@@ -12,7 +12,7 @@ export function showService(health) {
     const doing = device.state === "busy" && device.stage ? device.stage : device.state;
     chip.textContent = `${device.name}: ${doing}`;
     chip.title = [
-      `${device.role} on ${device.device}`,
+      `${device.role} on ${device.device}${device.node ? ` of ${device.node}` : ""}`,
       `${device.jobs_done} stages done, busy ${percent(100 * device.busy_share)} of the time`,
       ...memory(device.memory),
     ].join("\n");

@@ -123,7 +123,7 @@ def board(spool: Spool) -> Iterator[Board]:
 
 def test_devices_are_told(spool: Spool, board: Board) -> None:
     told = scraped(client_of(spool.root))
-    at = {"worker": "geometry-cpu", "device": "cpu"}
+    at = {"worker": "geometry-cpu", "device": "cpu", "node": ""}
     assert value(told, "protoscale_supervisor_up") == 1
     names = ("up", "busy_share", "memory_bytes", "jobs_done", "restarts")
     assert [value(told, f"protoscale_device_{name}", **at) for name in names] == [1, 0.5, 1000, 7, 2]
