@@ -36,7 +36,7 @@ PEERS = (
 )
 PACKAGES = ("celery", "dramatiq", "rq", "huey", "litserve", "redis")
 PHOTO_BYTES = 200_000
-# Patience with the killed: kombu gives back what was not acknowledged at every tenth of its looks, which are 10 s apart.
+# Patience with the killed: kombu gives back what was not acknowledged at every tenth look, and looks every 10 s.
 STRIKE_AFTER, STRIKE_SLEEP = 0.6, 1.5
 """Seconds: into a job of this length the worker is killed."""
 
