@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 IMAGE ?= examples/coffee.png
 export U2NET_HOME ?= $(CURDIR)/build/u2net
 
-.PHONY: demo test test-gpu check format clean bench bench-check setup install-systemd uninstall-systemd test-systemd crash crash-ext4 kill faults mutate fuzz soak orphans page-pictures fuzz-http
+.PHONY: demo test test-gpu check format clean bench bench-check setup install-systemd uninstall-systemd test-systemd crash crash-ext4 kill faults mutate fuzz soak orphans cluster-kills page-pictures fuzz-http
 
 demo: setup
 	@$(BIN)/python examples/demo.py "$(IMAGE)"
@@ -19,6 +19,10 @@ test: setup build/hunyuan/.installed build/gltf-validator/.installed
 # The long forms of what tests/test_soak.py does in a minute; each prints one line of figures.
 soak: setup
 	@nice $(BIN)/python -m tests.soak.run --jobs 10000 --fork
+
+# Random kills of actors, machines, networks and supervisors of a Ray cluster on this machine; best as root.
+cluster-kills: setup
+	@nice $(BIN)/python -m tests.cluster.kills --jobs 2000 --kills 200
 
 orphans: setup
 	@nice $(BIN)/python -m tests.soak.orphans --times 500

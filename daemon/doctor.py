@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from daemon import devices, models
+from daemon.cluster import fleet
 from daemon.config import Config
 from daemon.engines import choose
 from daemon.engines.hunyuan import checkout
@@ -75,7 +77,7 @@ def examine(environ: Mapping[str, str]) -> list[Finding]:
         file_events,
         supervisor,
     )
-    return [*found, *(check(config) for check in checks)]
+    return [*found, *(check(config) for check in checks), *cluster(config)]
 
 
 def python() -> Finding:
@@ -118,7 +120,26 @@ def workers(config: Config) -> Finding:
         return Finding(
             "devices", BROKEN, str(error), "correct GEOMETRY_DEVICE and TEXTURE_DEVICE, or unset them"
         )
-    return Finding("devices", OK, f"here: {there}; workers: {', '.join(post.name for post in posts)}")
+    names = ", ".join(post.name for post in posts) or "none on this machine"
+    return Finding("devices", OK, f"here: {there}; workers: {names}")
+
+
+def cluster(config: Config) -> list[Finding]:
+    """Whether a cluster that is asked for can be joined, as far as that shows without joining it."""
+    if not config.cluster:
+        return []
+    try:
+        fleet.require()
+    except DaemonError as error:
+        return [Finding("cluster", BROKEN, str(error), "or unset CLUSTER")]
+    host, _, port = config.cluster.rpartition(":")
+    if host:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), 5).close()
+        except OSError as error:
+            advice = "start Ray there with `ray start --head` (docs/cluster.md), or correct CLUSTER"
+            return [Finding("cluster", BROKEN, f"nothing answers at {config.cluster}: {error}", advice)]
+    return [Finding("cluster", OK, f"CLUSTER={config.cluster}, and Ray is installed")]
 
 
 def hunyuan(config: Config) -> Finding:

@@ -7,6 +7,7 @@ supervisor tells readers (who works) and by their tallies (how long it took them
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class Pace:
         self._tally = tally
         self._count = count
         self._others: dict[str, list[float]] = {}
+        self._at_work: Counter[str] = Counter()
         self._looked = float("-inf")
         self._leaving: dict[str, float] = {}
 
@@ -49,19 +51,25 @@ class Pace:
         """Whether some job was left to others at the last look."""
         return bool(self._leaving)
 
+    def workers_for(self, stage: str, at_least: int) -> int:
+        """How many workers do that stage now: where there is a cluster, they come and go."""
+        self._refresh()
+        return max(at_least, self._at_work.get(stage, 0))
+
     def _seconds(self, stage: str) -> list[float]:
         """What the others take for it."""
-        if time.monotonic() - self._looked >= FRESH:
-            self._looked = time.monotonic()
-            self._others = self._look()
+        self._refresh()
         return self._others.get(stage, [])
 
-    def _look(self) -> dict[str, list[float]]:
-        found: dict[str, list[float]] = {}
-        for slot in slots_of(Board.read(self._root)):
-            if slot.name != self._worker and slot.state in (IDLE, BUSY):
-                tally = Tally(self._root, slot.name)
-                for stage in slot.stages:
-                    if seconds := tally.usual(stage):
-                        found.setdefault(stage, []).append(seconds)
-        return found
+    def _refresh(self) -> None:
+        if time.monotonic() - self._looked < FRESH:
+            return
+        self._looked = time.monotonic()
+        slots = [slot for slot in slots_of(Board.read(self._root)) if slot.state in (IDLE, BUSY)]
+        self._at_work = Counter(stage for slot in slots for stage in slot.stages)
+        self._others = {}
+        for slot in slots:
+            tally = Tally(self._root, slot.name) if slot.name != self._worker else None
+            for stage in slot.stages if tally else ():
+                if tally and (seconds := tally.usual(stage)):
+                    self._others.setdefault(stage, []).append(seconds)

@@ -120,7 +120,8 @@ class Worker:
             return False
         if self._may_not_claim:
             return False
-        for folder in policy.order(self.post.stages, self._waiting, self._geometry_workers):
+        geometry_workers = self._pace.workers_for("geometry", self._geometry_workers)
+        for folder in policy.order(self.post.stages, self._waiting, geometry_workers):
             if self._pace.leaves(folder):
                 continue
             job = self.spool.claim(folder, self.post.name, self._heads[folder])

@@ -126,6 +126,15 @@ def test_nobody_waits_longer_for_others_than_a_job_takes(
     assert not pace.leaves("geometry")  # the fast one was not what it seemed
 
 
+def test_how_many_do_a_stage_is_what_the_board_says(tmp_path: Path) -> None:
+    held = lock.take(tmp_path)
+    assert held
+    _board(tmp_path, ("a", IDLE), ("b", BUSY), ("c", "restarting"))
+    pace = Pace(tmp_path, "a", Tally(tmp_path, "a"), lambda folder: 0)
+    assert pace.workers_for("geometry", 1) == 2
+    assert pace.workers_for("texture", 1) == 1  # as it was told at its start
+
+
 def test_an_old_tally_is_read(tmp_path: Path) -> None:
     tally = _told(tmp_path, "w", 1.0)
     file = tmp_path / "tally" / "w.json"

@@ -18,6 +18,8 @@ from daemon.config import Config
 from daemon.errors import DaemonError
 
 NAMESPACE = "protoscale"
+REACH_LIMIT = 5.0
+"""Seconds to wait for the head's port to answer."""
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
 """Carrier-grade NAT and private overlays such as Tailscale's: not reachable from outside, not "private" by name."""
 
@@ -34,7 +36,9 @@ def join(config: Config) -> str:
             f"{address} names a Ray Client server; give HOST:PORT of the head, and run "
             "`ray start --address HOST:PORT` on this machine too if the head is another one"
         )
-    guard([address.rpartition(":")[0]] if address != "auto" else [], config.cluster_public)
+    if address != "auto":
+        guard([address.rpartition(":")[0]], config.cluster_public)
+        _reach(address)
     own = _own_address(address)
     try:
         ray.init(
@@ -45,11 +49,24 @@ def join(config: Config) -> str:
             **({"_node_ip_address": own} if own else {}),
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise NoCluster(
-            f"no Ray cluster answers at {address}; start one with `ray start --head` on this machine "
-            f"(docs/cluster.md), or correct CLUSTER and RAY_ADDRESS: {error}"
-        ) from None
+        raise _nobody(address, error) from None
     return str(ray.get_runtime_context().get_node_id())
+
+
+def _reach(address: str) -> None:
+    """Raise NoCluster where nothing listens: Ray itself would look for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_LIMIT).close()
+    except OSError as error:
+        raise _nobody(address, error) from None
+
+
+def _nobody(address: str, error: Exception) -> NoCluster:
+    return NoCluster(
+        f"no Ray cluster answers at {address}; start one with `ray start --head` on this machine (docs/cluster.md), "
+        f"or correct CLUSTER and RAY_ADDRESS: {error}"
+    )
 
 
 def guard(hosts: Iterable[str], public_too: bool) -> None:

@@ -30,7 +30,7 @@ from daemon.config import Config
 from daemon.devices import Berth, Post
 from daemon.engines import choose
 from daemon.errors import Cancelled, DaemonError, EngineUnavailable
-from daemon.process import EX_SOFTWARE, EX_UNAVAILABLE
+from daemon.process import EX_CONFIG, EX_SOFTWARE, EX_UNAVAILABLE
 from daemon.pulse import Pulse
 from daemon.reporter import Drained, Reporter
 from daemon.worker import Worker
@@ -199,8 +199,8 @@ def work(
 ) -> None:
     """What a worker process with a berth does: join, place the outpost, and work until drained.
 
-    Ends the process with EX_UNAVAILABLE where the other machine is gone or cannot do this work, and with EX_SOFTWARE
-    where a job took the outpost down. `ready` is told of the worker when it is.
+    Ends the process with EX_UNAVAILABLE where the other machine is gone, EX_CONFIG where its engine cannot load, and
+    EX_SOFTWARE where a job took the outpost down. `ready` is told of the worker when it is.
     """
     assert post.berth
     try:
@@ -211,12 +211,15 @@ def work(
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray has put its own in place; nothing is held yet
         vitals = _opened(line, post)
         if vitals.trouble:
-            vitals.write(spool.root, post.name)
-            raise EngineUnavailable(f"{post.node}: {vitals.trouble}")
+            raise EngineUnavailable(vitals.trouble)
         envoy = Envoy(spool, config, post, pulse, geometry_workers, line, vitals)
         ready(envoy)
         envoy.run()
-    except (NodeLost, EngineUnavailable, connection.NoCluster) as error:
+    except EngineUnavailable as error:
+        log.error("%s: %s", post.node, error)
+        Vitals(post.device, trouble=str(error)).write(spool.root, post.name)
+        sys.exit(EX_CONFIG)
+    except (NodeLost, connection.NoCluster) as error:
         log.error("%s", error)
         sys.exit(EX_UNAVAILABLE)
     except OutpostDied as error:

@@ -143,6 +143,7 @@ class Machine:
         before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             environ = {**self._rig.environ, **self._environ, MARK: self.mark}
+            environ = {name: value for name, value in environ.items() if value}  # an empty one takes one away
             self._process = subprocess.Popen(command, env=environ, cwd=ROOT, stdout=log, stderr=log)
 
         def up() -> bool:
