@@ -2,8 +2,8 @@
 
     python examples/mcp_session.py [PHOTO]
 
-Needs the extra `mcp` and the background-removal model (`protoscale models pull u2netp`). docs/mcp.md shows its output.
-The service runs on a spool of its own, which is gone at the end.
+Needs the extra `mcp` and the background-removal model (`protoscale models pull u2netp`). docs/mcp.md shows what it
+prints. The service runs on a spool of its own, which is gone at the end.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ def main() -> int:
         service = subprocess.Popen([*command, "run", "--no-http"], env=environ, cwd=ROOT)
         try:
             wait_for_workers(command, environ)
-            anyio.run(
-                talk, StdioServerParameters(command[0], [*command[1:], "mcp"], environ, str(ROOT)), photo
+            server = StdioServerParameters(
+                command=command[0], args=[*command[1:], "mcp"], env=environ, cwd=ROOT
             )
+            anyio.run(talk, server, photo)
         finally:
             service.terminate()
             service.wait()

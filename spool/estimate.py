@@ -58,6 +58,10 @@ class Outlook:
     tail: Tail | None
     """Where jobs wait behind those that were played."""
 
+    def knows(self, job_id: str | None) -> bool:
+        """Whether something can be told of it."""
+        return job_id is None or self.tail is not None or job_id in self.times
+
     def of(self, folder: str, job_id: str) -> Estimate | None:
         """What is to be expected for a job that waits in `folder` or runs; None where nobody can say."""
         told = self.times.get(job_id)
@@ -109,9 +113,18 @@ class Tail:
         return Times(min(starts, finishes), finishes)
 
 
-_kept: dict[Path, Outlook | None] = {}
-_tried: dict[Path, tuple[float, float]] = {}
-"""When the last forecast was made, and what it cost: also of one that found nothing to go by."""
+@dataclass(frozen=True)
+class _Made:
+    """The last forecast of this process: also one that found nothing to go by."""
+
+    root: Path
+    outlook: Outlook | None
+    good_until: float
+    best_until: float
+    """Until then it is told on even to a job that it does not know."""
+
+
+_last: _Made | None = None
 
 
 def estimate(root: Path, folder: str, job_id: str) -> Estimate | None:
@@ -127,16 +140,15 @@ def estimate(root: Path, folder: str, job_id: str) -> Estimate | None:
 
 def outlook(root: Path, job_id: str | None = None) -> Outlook | None:
     """The forecast of now; made anew for a job that the last one does not know."""
-    now = time.monotonic()
-    made, cost = _tried.get(root, (-math.inf, 0.0))
-    kept = _kept.get(root)
-    unknown = kept is not None and kept.tail is None and job_id is not None and job_id not in kept.times
-    if now - made < max(0.0 if unknown else GOOD_FOR, PATIENCE * cost):
-        return kept
+    global _last
+    now, last = time.monotonic(), _last
+    if last and (last.root is root or last.root == root):
+        seen = last.outlook
+        if now < last.best_until or (now < last.good_until and (seen is None or seen.knows(job_id))):
+            return seen
     seen = _look(root, now)
-    _kept.clear()
-    _tried.clear()
-    _kept[root], _tried[root] = seen, (now, time.monotonic() - now)
+    cost = time.monotonic() - now
+    _last = _Made(root, seen, now + cost + max(GOOD_FOR, PATIENCE * cost), now + cost + PATIENCE * cost)
     return seen
 
 

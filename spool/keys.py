@@ -26,7 +26,7 @@ READ, SUBMIT, ADMIN = ROLES = ("read", "submit", "admin")
 MEANING: Mapping[str, str] = {
     READ: "see jobs, results, events and metrics",
     SUBMIT: "also upload, generate, cancel and retry, and delete what it uploaded",
-    ADMIN: "also delete any job",
+    ADMIN: "also delete any job, ask for priority high, pause and resume the queue",
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _SHAPE = re.compile(r"psk_([a-z0-9][a-z0-9-]{0,39})_([A-Za-z0-9_-]{43})")
