@@ -67,18 +67,22 @@ def stage_of(found: Found) -> str:
 
 def status_object(spool: Spool, found: Found) -> dict[str, Any]:
     """The public status of one job."""
+    return {**of_the_job(found), **of_the_queue(spool, found)}
+
+
+def of_the_job(found: Found) -> dict[str, Any]:
+    """The part of a status that the files in the job's directory tell, and the folder it lies in."""
     request, status, attempts = found.job.request, found.status, read_attempts(found.job.path)
     state = state_of(found, attempts)
-    finished = state == COMPLETED
     return {
         "job_id": request.id,
         "status": state,
-        "progress": 100.0 if finished else status.progress,
+        "progress": 100.0 if state == COMPLETED else status.progress,
         "stage": stage_of(found),
         "error": _error(found),
         "message": status.message,
-        "queue_position": queue_position(spool, found),
-        "estimate": estimated(spool, found),
+        "queue_position": None,
+        "estimate": None,
         "engine": status.engine,
         "timings": dict(status.timings),
         "notes": list(status.notes),
@@ -87,13 +91,22 @@ def status_object(spool: Spool, found: Found) -> dict[str, Any]:
         "name": request.name,
         "source": request.source,
         "quality": request.quality,
-        "priority": priority.of(spool.root, request.id),
+        "priority": priority.NORMAL,
         "tags": list(request.tags),
         "seed": request.seed,
         "created_at": request.created,
         "has_views": found.job.has(layout.VIEWS[-1]),
         "has_model": found.folder == DONE and found.job.has(layout.MODEL_GLB),
         "mesh": _measured(found),
+    }
+
+
+def of_the_queue(spool: Spool, found: Found) -> dict[str, Any]:
+    """The part of a status that changes without the job: its place in the queue and what that means."""
+    return {
+        "queue_position": queue_position(spool, found),
+        "estimate": estimated(spool, found),
+        "priority": priority.of(spool.root, found.job.id),
     }
 
 
