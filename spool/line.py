@@ -83,7 +83,7 @@ def _kept_reading(
     length: Callable[[T], int],
 ) -> T:
     # These times are read before the names, and so are never newer than they are.
-    stamp = ((root / folder).stat().st_mtime_ns, priority.changed_at(root))
+    stamp = (os.stat(f"{root}/{folder}").st_mtime_ns, priority.changed_at(root))  # noqa: PTH116 (each status asks)
     known = kept.get((root, folder))
     began = time.monotonic()
     if known and ((known.settled and known.stamp == stamp) or began < known.good_until):
