@@ -24,6 +24,7 @@ import psutil
 
 from benchmarks.figures import Figure, Section
 from benchmarks.httpd_load import submit
+from httpd.__main__ import LOOP
 from spool import layout
 from spool.spool import Spool
 from tests.service import free_port
@@ -59,7 +60,7 @@ def measure(full: bool) -> Section:
         sample.write_bytes(json.dumps({"filler": "x" * 480}).encode())
         with (
             server(spool, server_core) as ours,
-            bare(sample, server_core, "asyncio", "h11") as plain,
+            bare(sample, server_core, LOOP, "httptools") as plain,
             bare(sample, server_core, "uvloop", "httptools") as quick,
             moving(spool, jobs, client_core),
         ):
@@ -87,8 +88,8 @@ def measure(full: bool) -> Section:
         "reads",
         "Status reads",
         f"{JOBS} jobs, {MOVES} moves a second, {CONNECTIONS} connections, {turns} turns of {seconds:g} s; one server "
-        f"process on core {server_core}, the client on core {client_core}; the bare route, on the loop and with the "
-        "HTTP parser that uvicorn brings along, as ours, reads a file of half a kilobyte",
+        f"process on core {server_core}, the client on core {client_core}; the bare route, on the loop "
+        "and the HTTP parser that ours uses, reads a file of half a kilobyte",
         [
             Figure("status reads a second", "1/s", rates, 3000, at_most=False),
             Figure("p99 of a turn", "ms", p99s, 10),

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Curve, Figure, Plot, Section
-from benchmarks.idle import PHOTO, ROOT, WEIGHTS
+from benchmarks.idle import PHOTO, WEIGHTS
+from tests.service import ROOT
 
 REACH = {"draft": 0.8, "balanced": 1.0, "high": 2.0, "ultra": 3.0}
 VIEWS = 0.3

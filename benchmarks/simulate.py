@@ -29,7 +29,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.figures import Curve, Figure, Plot, Section
-from benchmarks.pipeline import ROOT, Run, Setting, drafted, run, told, until_done, until_ready
+from benchmarks.pipeline import ROOT, Run, Setting, drafted, run_all, told, until_done, until_ready
 from benchmarks.sleeping import Pace, environ
 from spool import durable
 from spool.forecast import Forecast, Queued, Seat, Span, Takes, forecast
@@ -68,7 +68,7 @@ class Added:
 
     @classmethod
     def seen_in(cls, one: Run) -> Added:
-        """The medians of a run in which work always waited: the pause before a stage, and its recorded time less its
+        """The means of a run in which work always waited: the pause before a stage, and its recorded time less its
         sleep."""
         before, beside = defaultdict(list), defaultdict(list)
         workers = defaultdict(list)
@@ -79,11 +79,11 @@ class Added:
         for mine in workers.values():
             for earlier, later in pairwise(mine):
                 before[later.stage].append(later.began - earlier.ended)
-        return cls(_medians(before), _medians(beside))
+        return cls(_means(before), _means(beside))
 
 
-def _medians(samples: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    return {stage: statistics.median(values) for stage, values in samples.items()}
+def _means(samples: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {stage: statistics.fmean(values) for stage, values in samples.items()}
 
 
 def predicted(setting: Setting, arrived: Sequence[float], added: Added) -> float:
@@ -350,14 +350,16 @@ HOW = (
 def against_measured(full: bool) -> list[Figure]:
     """The prediction's error, for each run."""
     pace = Pace((1, 20, 25), 0.04)
-    added = Added.seen_in(run(Setting(pace, 0, 20 if full else 8)))
+    alone = Setting(pace, 0, 60 if full else 12)
     settings = [Setting(pace, 1, 100 if full else 24)]
     if full:
         settings += [Setting(Pace((1, 25, 20), 0.04), 1, 100), Setting(Pace((1, 40, 10), 0.04), 4, 100)]
         settings += [Setting(pace, 1, 100, steady=True)]
     figures = []
     for setting in settings:
-        one = run(setting)
+        # At the same time, on a machine that is as busy with other things for the one as for the other.
+        runs = run_all([alone, setting], 2)
+        one, added = runs[setting], Added.seen_in(runs[alone])
         said = predicted(setting, one.arrived, added)
         print(f"{setting.name}: measured {one.seconds:.2f} s, predicted {said:.2f} s", file=sys.stderr)
         error = 100 * abs(said - one.seconds) / one.seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -12,15 +13,32 @@ from starlette.responses import Response
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
+@dataclass(frozen=True)
+class Answer:
+    """A JSON body and its ETag."""
+
+    content: bytes
+    etag: str
+
+    @classmethod
+    def of(cls, value: Any) -> Answer:
+        """`value`, ready to be sent."""
+        content = _json(value).encode()
+        # Weak: the same value may travel gzipped or not.
+        return cls(content, f'W/"{hashlib.sha256(content).hexdigest()[:20]}"')
+
+
 def tagged(request: Request, value: Any, headers: dict[str, str] | None = None) -> Response:
     """200 with `value` as JSON and its ETag, or 304 where the client has this very version."""
-    content = _json(value).encode()
-    # Weak: the same value may travel gzipped or not.
-    etag = f'W/"{hashlib.sha256(content).hexdigest()[:20]}"'
-    headers = {**(headers or {}), "ETag": etag, "Cache-Control": "no-cache"}
-    if is_known(request, etag):
+    return sent(request, Answer.of(value), headers)
+
+
+def sent(request: Request, answer: Answer, headers: dict[str, str] | None = None) -> Response:
+    """200 with the answer, or 304 where the client has this very version."""
+    headers = {**(headers or {}), "ETag": answer.etag, "Cache-Control": "no-cache"}
+    if is_known(request, answer.etag):
         return Response(status_code=304, headers=headers)
-    return Response(content, 200, headers, "application/json")
+    return Response(answer.content, 200, headers, "application/json")
 
 
 def is_known(request: Request, etag: str) -> bool:

@@ -27,6 +27,7 @@ from httpd import (
 from httpd.access import Access
 from httpd.config import HttpConfig
 from httpd.feed import Feed
+from httpd.glance import Glances
 from httpd.limits import Ledger
 from httpd.traffic import Counts, Traffic
 from spool.errors import SpoolError
@@ -106,4 +107,5 @@ def create_app(config: HttpConfig, *, require_key: bool | None = None) -> Starle
     app.state.spool = Spool.open(config.spool)
     app.state.ledger = Ledger()
     app.state.feed = Feed(app.state.spool)
+    app.state.glances = Glances(app.state.spool)
     return app

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from httpd.access import caller_of
-from httpd.answers import applied, tagged
+from httpd.answers import applied, sent, tagged
 from httpd.limits import check_queue
-from httpd.state import config_of, spool_of
+from httpd.state import config_of, glances_of, spool_of
 from spool import layout
 from spool.callbacks import Promise
 from spool.ids import is_job_id
@@ -28,7 +28,7 @@ LARGEST_PAGE = 500
 async def status(request: Request) -> Response:
     """200 with the status object."""
     # A dozen small system calls: handing them to a thread would cost more than they do.
-    return tagged(request, look(spool_of(request), request.path_params["job_id"]))
+    return sent(request, glances_of(request).status(request.path_params["job_id"]))
 
 
 async def one(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""What every route needs: the spool, the settings, this minute's uploads, the open streams."""
+"""What every route needs: the spool, the settings, this minute's uploads, the open streams, the last statuses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from httpd.config import HttpConfig
 from httpd.feed import Feed
+from httpd.glance import Glances
 from httpd.limits import Ledger
 from spool.spool import Spool
 
@@ -26,6 +27,12 @@ def ledger_of(request: Request) -> Ledger:
     """What callers uploaded in the last minute, as far as this process saw it."""
     ledger: Ledger = request.app.state.ledger
     return ledger
+
+
+def glances_of(request: Request) -> Glances:
+    """The statuses that were told last."""
+    glances: Glances = request.app.state.glances
+    return glances
 
 
 def feed_of(request: Request) -> Feed:

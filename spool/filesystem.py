@@ -76,13 +76,13 @@ def check_renames(root: Path) -> None:
         )
 
 
-def is_past(changed_at: int) -> bool:
-    """Whether a folder's time (nanoseconds since 1970) cannot be that of a change still to come.
+def is_past(changed_at: int, now: int | None = None) -> bool:
+    """Whether a folder's time (nanoseconds since 1970) cannot be that of a change after `now`.
 
     The kernel's times are as coarse as its clock tick, so two changes may share one: what was read of a folder may
     be kept as "the folder at that time" only once that time is over.
     """
-    return time.time_ns() - changed_at > _TICK
+    return (time.time_ns() if now is None else now) - changed_at > _TICK
 
 
 def _is_apart(source: Path, target: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from spool import layout, priority, small
@@ -32,17 +33,20 @@ MEASURED = (
 """What a status repeats of analysis.json."""
 
 
-def state_of(found: Found) -> str:
-    """`pending`, `processing`, `completed` or `failed`: derived from the folder, recorded nowhere."""
+def state_of(found: Found, attempts: Mapping[str, int] | None = None) -> str:
+    """`pending`, `processing`, `completed` or `failed`: derived from the folder, recorded nowhere.
+
+    `attempts` are the job's, where they were read already.
+    """
     if found.folder == DONE:
         return COMPLETED
     if found.folder == FAILED:
         return GIVEN_UP
     if found.folder == HELD:
         return COMPLETED if _has_its_views(found) else PENDING
-    if found.folder == INBOX and not read_attempts(found.job.path):
-        return PENDING
-    return PROCESSING
+    if found.folder != INBOX:
+        return PROCESSING
+    return PROCESSING if attempts or (attempts is None and read_attempts(found.job.path)) else PENDING
 
 
 def _has_its_views(found: Found) -> bool:
@@ -63,26 +67,31 @@ def stage_of(found: Found) -> str:
 
 def status_object(spool: Spool, found: Found) -> dict[str, Any]:
     """The public status of one job."""
-    request, status, state = found.job.request, found.status, state_of(found)
-    finished = state == COMPLETED
+    return {**of_the_job(found), **of_the_queue(spool, found)}
+
+
+def of_the_job(found: Found) -> dict[str, Any]:
+    """The part of a status that the files in the job's directory tell, and the folder it lies in."""
+    request, status, attempts = found.job.request, found.status, read_attempts(found.job.path)
+    state = state_of(found, attempts)
     return {
         "job_id": request.id,
         "status": state,
-        "progress": 100.0 if finished else status.progress,
+        "progress": 100.0 if state == COMPLETED else status.progress,
         "stage": stage_of(found),
-        "error": public_error(status, found.folder, found.job.cancelled),
+        "error": _error(found),
         "message": status.message,
-        "queue_position": queue_position(spool, found),
-        "estimate": estimated(spool, found),
+        "queue_position": None,
+        "estimate": None,
         "engine": status.engine,
         "timings": dict(status.timings),
         "notes": list(status.notes),
-        "attempts": read_attempts(found.job.path),
+        "attempts": attempts,
         "worker": found.worker,
         "name": request.name,
         "source": request.source,
         "quality": request.quality,
-        "priority": priority.of(spool.root, request.id),
+        "priority": priority.NORMAL,
         "tags": list(request.tags),
         "seed": request.seed,
         "created_at": request.created,
@@ -90,6 +99,19 @@ def status_object(spool: Spool, found: Found) -> dict[str, Any]:
         "has_model": found.folder == DONE and found.job.has(layout.MODEL_GLB),
         "mesh": _measured(found),
     }
+
+
+def of_the_queue(spool: Spool, found: Found) -> dict[str, Any]:
+    """The part of a status that changes without the job: its place in the queue and what that means."""
+    return {
+        "queue_position": queue_position(spool, found),
+        "estimate": estimated(spool, found),
+        "priority": priority.of(spool.root, found.job.id),
+    }
+
+
+def _error(found: Found) -> Any:
+    return public_error(found.status, found.folder, found.folder == FAILED and found.job.cancelled)
 
 
 def _measured(found: Found) -> dict[str, Any] | None:
@@ -116,7 +138,7 @@ def summary(found: Found) -> dict[str, Any]:
         "name": request.name,
         "quality": request.quality,
         "tags": list(request.tags),
-        "error": public_error(found.status, found.folder, found.job.cancelled),
+        "error": _error(found),
     }
 
 

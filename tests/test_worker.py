@@ -58,13 +58,15 @@ def work_off(of: Worker) -> int:
     """Work until nothing waits, through rests and pauses; how many stages were run."""
     steps = 0
     while True:
-        if of.step():
-            steps += 1
-        elif time.monotonic() < of._disk_awaited_until or any(
+        # Looked at before the step: a rest that ends between the two is worth another step.
+        resting = time.monotonic() < of._disk_awaited_until or any(
             of.spool.rest_left(stage.folder, job)
             for stage in layout.STAGES
             for job in of.spool.waiting(stage.folder)
-        ):
+        )
+        if of.step():
+            steps += 1
+        elif resting:
             time.sleep(0.01)
         else:
             return steps
