@@ -97,7 +97,7 @@ export class JobList {
     const told = this.#expected.get(job.job_id);
     const when = told?.estimate && `ready in ${about(told.estimate.finish)}`;
     const rank = told && told.priority !== "normal" && `${told.priority} priority`;
-    state.textContent = [words, rank, moving ? when : ago(job.created_at)].filter(Boolean).join(" · ");
+    state.textContent = [words, moving ? when : ago(job.created_at), rank].filter(Boolean).join(" · ");
     row.querySelector(".row-tags").textContent = job.tags.join(", ");
     row.querySelector(".row-tags").hidden = !job.tags.length;
     state.title = `${QUALITIES[job.quality] ?? job.quality} quality, ${exactly(job.created_at)}`;
