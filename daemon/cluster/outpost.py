@@ -32,7 +32,7 @@ from daemon.devices import Post
 from daemon.errors import Cancelled, DaemonError, EngineUnavailable
 from daemon.nvml import Gpus
 from daemon.reporter import EVERY, Reporter
-from spool import layout
+from spool import durable, layout
 from spool.logs import to_stderr
 from spool.settings import read
 from spool.status import Status
@@ -206,7 +206,8 @@ class Outpost:
         rest = None
         try:
             limits = stages.PhotoLimits(self._config.max_pixels, self._config.max_side)
-            rest = stages.WORK[parcel.attempt.stage](job, self._engine, limits, report)
+            with durable.passing():  # the job lies on the head, and so will what is made here
+                rest = stages.WORK[parcel.attempt.stage](job, self._engine, limits, report)
         except (DaemonError, OSError) as failed:
             error = failed
         given = tuple(name for name, _ in parcel.files)
