@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tempfile
 import threading
 import traceback
@@ -171,6 +172,8 @@ class Outpost:
         if "OMP_NUM_THREADS" not in psutil.Process(os.getppid()).environ():
             os.environ.pop("OMP_NUM_THREADS", None)
         os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+        for left in Path(tempfile.gettempdir()).glob(f"{self._prefix}*"):
+            shutil.rmtree(left, ignore_errors=True)  # of one that was killed at its work
         here = read(Config)
         self._config = replace(self._config, **{name: getattr(here, name) for name in ITS_OWN})
         to_stderr(self._config.log_level, self._post.name, self._config.log_format)
@@ -189,6 +192,10 @@ class Outpost:
             return Vitals(device=self._post.device, trouble=str(error))
         return self.vitals()
 
+    @property
+    def _prefix(self) -> str:
+        return f"protoscale-{self._post.name}-"
+
     def _build(self, post: Post) -> Engine:
         from daemon.engines.choose import build
 
@@ -199,7 +206,7 @@ class Outpost:
         from daemon import stages
 
         # Kept where the stage is finished later (`Annex`); else it is gone when this returns.
-        folder = tempfile.TemporaryDirectory(prefix="protoscale-")
+        folder = tempfile.TemporaryDirectory(prefix=self._prefix)
         job = parcel.unpack(Path(folder.name))
         report = self._report = Reporter(job, parcel.status, self, self._stopped)
         error: DaemonError | OSError | None = None
