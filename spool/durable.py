@@ -11,6 +11,9 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,19 @@ def make_folder(path: Path) -> None:
         fsync(path.parent)
 
 
+_passing: ContextVar[bool] = ContextVar("passing", default=False)
+
+
+@contextmanager
+def passing() -> Iterator[None]:
+    """What this thread writes in here may be lost with the machine: the record of it is elsewhere."""
+    token = _passing.set(True)
+    try:
+        yield
+    finally:
+        _passing.reset(token)
+
+
 def aside_of(path: Path) -> Path:
     """Where this thread writes what will be at `path`. By thread: one HTTP server answers two about a job at once."""
     return Path(_aside_of(path))
@@ -53,6 +69,7 @@ def replace(path: Path, content: bytes, *, durable: bool = True, named: bool = T
     not disturb each other: the later rename wins.
     """
     aside = _aside_of(path)
+    durable = durable and not _passing.get()
     try:
         with open(aside, "wb") as file:  # noqa: PTH123
             file.write(content)

@@ -472,3 +472,20 @@ def test_two_threads_that_replace_one_file_leave_one_whole_content(tmp_path: Pat
         thread.join()
     assert target.read_bytes() in contents
     assert [path.name for path in tmp_path.iterdir()] == ["request.json"]
+
+
+def test_what_may_be_lost_is_not_fsynced_and_all_else_is(tmp_path: Path) -> None:
+    """An outpost's copy of a job (`durable.passing`): the record is on the head, written by another thread."""
+    passing, heard = Listener(), Listener()
+    with Shim(tmp_path, passing).installed(), durable.passing():
+        durable.replace(tmp_path / "product", b"there")
+    with Shim(tmp_path, heard).installed():
+        durable.replace(tmp_path / "product", b"here")
+    assert not [call for call in passing.calls if call.startswith("fsync")]
+    assert len([call for call in heard.calls if call.startswith("fsync")]) == 2
+    elsewhere: list[bool] = []
+    with durable.passing():
+        thread = threading.Thread(target=lambda: elsewhere.append(durable._passing.get()))
+        thread.start()
+        thread.join()
+    assert elsewhere == [False]

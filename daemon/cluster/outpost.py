@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tempfile
 import threading
 import traceback
@@ -32,7 +33,7 @@ from daemon.devices import Post
 from daemon.errors import Cancelled, DaemonError, EngineUnavailable
 from daemon.nvml import Gpus
 from daemon.reporter import EVERY, Reporter
-from spool import layout
+from spool import durable, layout
 from spool.logs import to_stderr
 from spool.settings import read
 from spool.status import Status
@@ -171,6 +172,8 @@ class Outpost:
         if "OMP_NUM_THREADS" not in psutil.Process(os.getppid()).environ():
             os.environ.pop("OMP_NUM_THREADS", None)
         os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+        for left in Path(tempfile.gettempdir()).glob(f"{self._prefix}*"):
+            shutil.rmtree(left, ignore_errors=True)  # of one that was killed at its work
         here = read(Config)
         self._config = replace(self._config, **{name: getattr(here, name) for name in ITS_OWN})
         to_stderr(self._config.log_level, self._post.name, self._config.log_format)
@@ -189,6 +192,10 @@ class Outpost:
             return Vitals(device=self._post.device, trouble=str(error))
         return self.vitals()
 
+    @property
+    def _prefix(self) -> str:
+        return f"protoscale-{self._post.name}-"
+
     def _build(self, post: Post) -> Engine:
         from daemon.engines.choose import build
 
@@ -199,14 +206,15 @@ class Outpost:
         from daemon import stages
 
         # Kept where the stage is finished later (`Annex`); else it is gone when this returns.
-        folder = tempfile.TemporaryDirectory(prefix="protoscale-")
+        folder = tempfile.TemporaryDirectory(prefix=self._prefix)
         job = parcel.unpack(Path(folder.name))
         report = self._report = Reporter(job, parcel.status, self, self._stopped)
         error: DaemonError | OSError | None = None
         rest = None
         try:
             limits = stages.PhotoLimits(self._config.max_pixels, self._config.max_side)
-            rest = stages.WORK[parcel.attempt.stage](job, self._engine, limits, report)
+            with durable.passing():  # the job lies on the head, and so will what is made here
+                rest = stages.WORK[parcel.attempt.stage](job, self._engine, limits, report)
         except (DaemonError, OSError) as failed:
             error = failed
         given = tuple(name for name, _ in parcel.files)

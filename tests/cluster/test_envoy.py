@@ -215,6 +215,15 @@ def test_another_version_there_is_refused(tmp_path: Path) -> None:
     assert "install the same everywhere" in (outpost.open().trouble or "")
 
 
+def test_what_a_killed_outpost_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left, of_another = tmp_path / f"protoscale-{POST.name}-x1", tmp_path / "protoscale-all-box3-cpu-x1"
+    for folder in (left, of_another):
+        (folder / "job").mkdir(parents=True)
+    assert _outpost(config(tmp_path), SphereEngine()).open().trouble is None
+    assert not left.exists() and of_another.exists()
+
+
 def test_paths_are_the_machines_own_and_all_else_is_the_heads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
