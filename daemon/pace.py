@@ -40,11 +40,15 @@ class Pace:
         """
         stage = STAGE_OF_FOLDER[folder].name
         mine = self._tally.usual(stage)
-        if mine is None or not policy.leaves_to_faster(mine, self._seconds(stage), self._count(folder)):
+        if mine is None or not self._is_left(folder, mine, self._seconds(stage)):
             self._leaving.pop(folder, None)
             return False
         since = self._leaving.setdefault(folder, time.monotonic())
         return time.monotonic() - since < mine
+
+    def _is_left(self, folder: str, mine: float, others: list[float]) -> bool:
+        # A folder is counted only where somebody is faster: each claim asks.
+        return min(others, default=mine) < mine and policy.leaves_to_faster(mine, others, self._count(folder))
 
     @property
     def leaving(self) -> bool:
