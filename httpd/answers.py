@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -27,6 +29,20 @@ class Answer:
         # Weak: the same value may travel gzipped or not.
         return cls(content, f'W/"{hashlib.sha256(content).hexdigest()[:20]}"')
 
+    @cached_property
+    def response(self) -> Response:
+        """It as 200. One object serves every request for it."""
+        headers = {"ETag": self.etag, "Cache-Control": "no-cache"}
+        return _Again(self.content, 200, headers, "application/json")
+
+
+class _Again(Response):
+    """Sent as often as you like: what is added to the headers on the way (CORS) is added to a copy."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [*self.raw_headers]})
+        await send({"type": "http.response.body", "body": self.body})
+
 
 def tagged(request: Request, value: Any, headers: dict[str, str] | None = None) -> Response:
     """200 with `value` as JSON and its ETag, or 304 where the client has this very version."""
@@ -35,6 +51,8 @@ def tagged(request: Request, value: Any, headers: dict[str, str] | None = None) 
 
 def sent(request: Request, answer: Answer, headers: dict[str, str] | None = None) -> Response:
     """200 with the answer, or 304 where the client has this very version."""
+    if not headers and not any(name == b"if-none-match" for name, _ in request.scope["headers"]):
+        return answer.response
     headers = {**(headers or {}), "ETag": answer.etag, "Cache-Control": "no-cache"}
     if is_known(request, answer.etag):
         return Response(status_code=304, headers=headers)

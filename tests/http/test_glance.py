@@ -17,6 +17,7 @@ from spool.spool import Spool
 from spool.status import Status
 from spool.view import look
 from tests.support import submit, until
+from tests.test_httpd import client_of
 
 
 @pytest.fixture
@@ -110,3 +111,17 @@ def test_no_more_is_kept_than_said(spool: Spool, monkeypatch: pytest.MonkeyPatch
     for job_id in jobs:
         keep(glances, job_id)
     assert list(glances._kept) == jobs[-3:]
+
+
+def test_what_one_request_adds_to_the_headers_is_not_told_to_the_next(spool: Spool) -> None:
+    client = client_of(spool.root, CORS_ORIGINS="https://shop.example")
+    job = submit(spool, "done")
+    url = f"/api/jobs/{job.id}/status"
+    keep(client.app.state.glances, job.id)  # type: ignore[attr-defined]
+    for _ in range(2):
+        theirs = client.get(url, headers={"Origin": "https://shop.example"})
+        assert theirs.headers["access-control-allow-origin"] == "https://shop.example"
+        own = client.get(url)
+        assert "access-control-allow-origin" not in own.headers and own.json() == theirs.json()
+        assert own.headers["x-request-id"] != theirs.headers["x-request-id"]
+    assert client.get(url, headers={"If-None-Match": own.headers["etag"]}).status_code == 304
