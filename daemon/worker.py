@@ -88,9 +88,7 @@ class Worker:
         self._attempts = 0
         self._heads = heads_of(spool, post)
         self._tally = Tally(spool.root, post.name)
-        self._pace = Pace(
-            spool.root, post.name, self._tally, lambda folder: count_in(spool.root, folder, LONG)
-        )
+        self._pace = Pace(spool.root, post.name, self._tally, partial(count_in, spool.root, most=LONG))
 
     def drain(self, signum: int = 0, frame: FrameType | None = None) -> None:
         """End after the running stage, or at its next step once the drain limit has passed."""
@@ -116,19 +114,17 @@ class Worker:
     def step(self) -> bool:
         """Claim one job and work on it. False where there was nothing to do."""
         self.collect()
-        if self.finisher and self.finisher.full:
-            return False
         if self._may_not_claim:
             return False
         geometry_workers = self._pace.workers_for("geometry", self._geometry_workers)
-        for folder in policy.order(self.post.stages, self._waiting, geometry_workers):
+        waiting = partial(count_in, self.spool.root, most=geometry_workers)
+        for folder in policy.order(self.post.stages, waiting, geometry_workers):
             if self._pace.leaves(folder):
                 continue
             job = self.spool.claim(folder, self.post.name, self._heads[folder])
             if job:
                 self.take(job, STAGE_OF_FOLDER[folder])
                 return True
-        self._tally.settle()
         return False
 
     def outgrown(self) -> bool:
@@ -141,6 +137,7 @@ class Worker:
 
     def rest(self) -> None:
         """Nothing to do: give idle models back, and sleep until a file event, a signal or the next scan."""
+        self._tally.settle()
         idle_for = time.monotonic() - self._worked
         if self._loaded and idle_for >= self.config.idle_timeout:
             self._loaded = False
@@ -174,14 +171,16 @@ class Worker:
 
     @property
     def _may_not_claim(self) -> bool:
-        """Whether the queue is paused, or this worker waits for the disk."""
+        """Whether this worker has its hands full or waits for the disk, or the queue is paused."""
+        if self.finisher and self.finisher.full:
+            return True
         if time.monotonic() < self._disk_awaited_until or pause.is_paused(self.spool.root):
             return True
         return not room_left(self.spool.root, self.config.reserve)
 
     def _patience(self) -> float:
         """Seconds until there may be something to do: the next scan, or the end of a waiting job's rest."""
-        if (self.finisher and self.finisher.full) or self._may_not_claim:
+        if self._may_not_claim:
             return self.config.scan_every
         if self._pace.leaving:
             return min(self.config.scan_every, LEFT_TO_OTHERS)
@@ -201,9 +200,6 @@ class Worker:
             self.spool.advance(job)  # resumed: the product of this stage is there already
         else:
             self._attempt(job, stage)
-
-    def _waiting(self, folder: str) -> int:
-        return count_in(self.spool.root, folder, self._geometry_workers)
 
     def _attempt(self, job: Job, stage: Stage) -> None:
         # From here to `end` the job answers for what becomes of this process; a bug leaves it answering.

@@ -17,10 +17,11 @@ from daemon.engines.glb import read_extras, read_glb
 from daemon.errors import BadJob, DeviceLost, EngineError
 from daemon.pulse import Pulse
 from daemon.worker import Worker
-from spool import layout, policy
+from spool import layout, pause, policy
 from spool.job import Job
 from spool.spool import Spool
 from spool.status import Status, read_attempts
+from spool.tally import Tally
 from spool.view import look
 from tests.support import SphereEngine, config, picture, submit
 
@@ -346,6 +347,34 @@ def test_the_texture_worker_feeds_geometry_first(spool: Spool, settings: Config)
     assert of.step()  # geometry has one job per worker: now what is nearest to its end
     assert spool.find(ready.id).folder == "done"
     assert spool.find(other.id).folder == "inbox"
+
+
+def test_geometry_workers_that_joined_are_fed_and_no_more(
+    spool: Spool, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = worker(spool, settings, Post("texture-cpu", "cpu", TEXTURE_STAGES))
+    monkeypatch.setattr(of._pace, "workers_for", lambda stage, at_least: at_least + 2)
+    ready = submit(spool)
+    work_off(worker(spool, settings))
+    others = [submit(spool) for _ in range(4)]
+    texturing = spool.root / "done" / ready.id
+    (texturing / "model.glb").unlink()
+    texturing.rename(spool.root / "texture" / ready.id)
+    assert all(of.step() for _ in range(3))
+    assert [spool.find(job.id).folder for job in others] == ["geometry"] * 3 + ["inbox"]
+    assert of.step()  # each of the three has a job
+    assert spool.find(ready.id).folder == "done"
+
+
+def test_a_paused_worker_tells_what_it_counted_before_it_sleeps(spool: Spool, settings: Config) -> None:
+    of = worker(spool, settings)
+    submit(spool)
+    assert of.step() and of.step()  # the second count is owed: one was just written
+    pause.pause(spool.root)
+    assert not of.step()
+    of.wake.ring()
+    of.rest()
+    assert set(Tally(spool.root, of.post.name).stages) == {"cutout", "geometry"}
 
 
 def test_what_an_engine_does_is_beaten_to_the_supervisor(spool: Spool, settings: Config) -> None:
