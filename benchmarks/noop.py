@@ -9,12 +9,11 @@ The seams are two: `daemon.process.spawn`, so that the workers begin here, and i
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from multiprocessing.process import BaseProcess
+from functools import partial
 
 from daemon import process
 from daemon.config import Config
@@ -36,16 +35,8 @@ def main() -> int:
 
     config = read(Config)
     to_stderr(config.log_level, "supervisor")
-    process.spawn = _spawn
+    process.spawn = partial(process.spawn, target=partial(_work, sys.argv[1:]))
     return Supervisor(config, Systemd({}), with_http=config.http).run()
-
-
-def _spawn(config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> BaseProcess:
-    context = multiprocessing.get_context("spawn")
-    args = (sys.argv[1:], os.getpid(), config, post, pulse, geometry_workers)
-    worker = context.Process(target=_work, args=args, name=post.name)
-    worker.start()
-    return worker
 
 
 def _work(

@@ -8,13 +8,12 @@ and supervisor are the product's; photos and models are tiny, so that what is le
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from multiprocessing.process import BaseProcess
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -154,16 +153,8 @@ def main() -> int:
 
     config = read(Config)
     to_stderr(config.log_level, "supervisor")
-    process.spawn = _spawn
+    process.spawn = partial(process.spawn, target=_work)
     return Supervisor(config, Systemd({}), with_http=False).run()
-
-
-def _spawn(config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> BaseProcess:
-    context = multiprocessing.get_context("spawn")
-    args = (os.getpid(), config, post, pulse, geometry_workers)
-    worker = context.Process(target=_work, args=args, name=post.name)
-    worker.start()
-    return worker
 
 
 def _work(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> None:

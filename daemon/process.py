@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
@@ -118,13 +119,18 @@ def _ready(pulse: Pulse, worker: Worker) -> None:
     log.info("ready on %s for %s with engine %s", where, ", ".join(post.stages), worker.engine.name)
 
 
-def spawn(config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> BaseProcess:
-    """Start a worker process. From the main thread only (see `spool.parent.die_with`)."""
+def spawn(
+    config: Config, post: Post, pulse: Pulse, geometry_workers: int, target: Callable[..., None] = main
+) -> BaseProcess:
+    """Start a worker process. From the main thread only (see `spool.parent.die_with`).
+
+    `target` begins it in the place of `main`: with another engine, say, for a test or a benchmark.
+    """
     import multiprocessing
 
     context = multiprocessing.get_context("spawn")
     process = context.Process(
-        target=main, args=(os.getpid(), config, post, pulse, geometry_workers), name=post.name
+        target=target, args=(os.getpid(), config, post, pulse, geometry_workers), name=post.name
     )
     process.start()
     return process

@@ -5,9 +5,7 @@ The one seam is what an outpost does in a stage: see `tests.cluster.sleepy`.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from multiprocessing.process import BaseProcess
+from functools import partial
 
 from daemon import child, process, service_record
 from daemon.config import Config
@@ -24,18 +22,10 @@ def main() -> int:
 
     config = read(Config)
     to_stderr(config.log_level, "supervisor")
-    process.spawn = _spawn
+    process.spawn = partial(process.spawn, target=_work)
     service_record.FIRST_PAUSE = 0.5
     child.LONGEST_PAUSE = 2.0
     return Supervisor(config, Systemd({}), with_http=False).run()
-
-
-def _spawn(config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> BaseProcess:
-    context = multiprocessing.get_context("spawn")
-    args = (os.getpid(), config, post, pulse, geometry_workers)
-    worker = context.Process(target=_work, args=args, name=post.name)
-    worker.start()
-    return worker
 
 
 def _work(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> None:

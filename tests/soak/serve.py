@@ -15,6 +15,7 @@ import random
 import signal
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from multiprocessing.process import BaseProcess
@@ -43,7 +44,7 @@ def main() -> int:
     config = read(Config)
     to_stderr(config.log_level, "supervisor")
     WallClock(Path(os.environ[CLOCK])).install()
-    process.spawn = _spawn
+    process.spawn = partial(process.spawn, target=_work)
     if os.environ.get(FORK):
         _warm_up()
         process.spawn = _fork
@@ -71,22 +72,6 @@ def _warm_up() -> None:
         worker.wake.close()
 
 
-def _spawn(config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> BaseProcess:
-    context = multiprocessing.get_context("spawn")
-    args = (os.getpid(), config, post, pulse, geometry_workers)
-    worker = context.Process(target=_work, args=args, name=post.name)
-    worker.start()
-    return worker
-
-
-def _fork(config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> BaseProcess:
-    context = multiprocessing.get_context("fork")
-    args = (os.getpid(), config, post, pulse, geometry_workers)
-    worker = context.Process(target=_work_in_fork, args=args, name=post.name)
-    worker.start()
-    return worker
-
-
 def _work_in_fork(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> None:
     """First give back what only a fork inherits: signal handlers, the bell, the lock."""
     signal.set_wakeup_fd(-1)
@@ -98,6 +83,20 @@ def _work_in_fork(parent: int, config: Config, post: Post, pulse: Pulse, geometr
             if os.path.samestat(os.fstat(int(descriptor)), lock.stat()):
                 os.close(int(descriptor))
     _work(parent, config, post, pulse, geometry_workers)
+
+
+def _fork(
+    config: Config,
+    post: Post,
+    pulse: Pulse,
+    geometry_workers: int,
+    target: Callable[..., None] = _work_in_fork,
+) -> BaseProcess:
+    context = multiprocessing.get_context("fork")
+    args = (os.getpid(), config, post, pulse, geometry_workers)
+    worker = context.Process(target=target, args=args, name=post.name)
+    worker.start()
+    return worker
 
 
 def _work(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> None:
