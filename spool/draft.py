@@ -82,9 +82,8 @@ def adopt(root: Path, file: Path, request: Request, failure: str | None = None) 
         raise
     job = draft.publish(layout.FAILED if failure else layout.INBOX)
     if failure or file.parent != job.path.parent:
-        durable.fsync(
-            file.parent
-        )  # the draft's fsync has told of the rename already; here the name is gone for good
+        # The draft's fsync has told of the rename already; here the name is gone for good.
+        durable.fsync(file.parent)
     return job
 
 

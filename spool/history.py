@@ -18,6 +18,7 @@ from spool import layout
 from spool.forecast import Span
 from spool.ids import only
 from spool.line import PATIENCE
+from spool.tally import median
 
 NEWEST = 100
 """Finished jobs that are looked at."""
@@ -120,11 +121,4 @@ def _scaled(known: Mapping[tuple[str, str], Span], stage: str, quality: str) -> 
 
 
 def _median(spans: Sequence[Span]) -> Span:
-    return Span(_middle(span.device for span in spans), _middle(span.finish for span in spans))
-
-
-def _middle(values: Iterable[float]) -> float:
-    # `statistics` would cost more to import than the whole spool.
-    ordered = sorted(values)
-    half = len(ordered) // 2
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+    return Span(median(span.device for span in spans), median(span.finish for span in spans))

@@ -12,7 +12,6 @@ from typing import Any
 from spool import layout, pause, priority
 from spool.errors import InvalidRequest
 from spool.estimate import estimate, first_of, outlook
-from spool.ids import only
 from spool.job import Job
 from spool.layout import STAGE_OF_FOLDER
 from spool.line import Line, how_many, line_in
@@ -46,7 +45,7 @@ def told(spool: Spool, first: int) -> dict[str, Any]:
 def _running(spool: Spool) -> list[dict[str, Any]]:
     found = []
     for worker in spool.workers():
-        for job_id in sorted(only(_names(spool, worker))):
+        for job_id in spool.waiting(f"{layout.RUNNING}/{worker}"):
             path = spool.root / layout.RUNNING / worker / job_id
             try:
                 job = Job.read(path)
@@ -58,13 +57,6 @@ def _running(spool: Spool) -> list[dict[str, Any]]:
                 {**_row(spool, at), "worker": worker, "stage": stage_of(at), "progress": status.progress}
             )
     return found
-
-
-def _names(spool: Spool, worker: str) -> list[str]:
-    try:
-        return [path.name for path in (spool.root / layout.RUNNING / worker).iterdir()]
-    except FileNotFoundError:
-        return []
 
 
 def _waiting(spool: Spool, lines: Mapping[str, Line], first: int) -> list[dict[str, Any]]:

@@ -7,9 +7,8 @@ up. The numbers only grow, over restarts too. They are news, not record: power l
 from __future__ import annotations
 
 import json
-import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,7 +64,7 @@ class Tally:
     def usual(self, name: str) -> float | None:
         """Seconds that a stage took here of late, the median; None while there are too few to say."""
         recent = self.stages[name].recent if name in self.stages else []
-        return statistics.median(recent) if len(recent) >= ENOUGH else None
+        return median(recent) if len(recent) >= ENOUGH else None
 
     def failure(self, kind: str) -> None:
         """A job was given up for one of `KINDS`."""
@@ -116,3 +115,10 @@ def added_up(root: Path) -> tuple[Mapping[str, Spent], Mapping[str, int]]:
         for kind, count in tally.failures.items():
             failures[kind] = failures.get(kind, 0) + count
     return stages, failures
+
+
+def median(values: Iterable[float]) -> float:
+    """The middle of one value or more. `statistics` would cost more to import than the whole spool."""
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
