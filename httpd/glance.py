@@ -14,10 +14,9 @@ from typing import Any
 
 from httpd.answers import Answer
 from spool import filesystem
-from spool.errors import NoSuchJob
 from spool.reader import Found
 from spool.spool import Spool
-from spool.view import of_the_job, of_the_queue
+from spool.view import met, of_the_queue
 
 KEPT = 2000
 """Jobs; a few megabytes."""
@@ -29,7 +28,6 @@ class _Glance:
     found: Found
     times: _Times
     told: dict[str, Any]
-    queue: dict[str, Any]
     answer: Answer
 
 
@@ -46,28 +44,23 @@ class Glances:
         if known is None or _times(known.found) != known.times:
             return self._look(job_id)
         queue = of_the_queue(self._spool, known.found)
-        if queue != known.queue:
-            known.queue, known.answer = queue, Answer.of({**known.told, **queue})
+        if not queue.items() <= known.told.items():
+            known.told = {**known.told, **queue}
+            known.answer = Answer.of(known.told)
         return known.answer
 
     def _look(self, job_id: str) -> Answer:
         self._kept.pop(job_id, None)
-        for _ in range(4):
-            began = time.time_ns()
-            found = self._spool.find(job_id)
-            try:
-                told, queue = of_the_job(found), of_the_queue(self._spool, found)
-            except FileNotFoundError:
-                continue  # it moved between two reads
-            answer = Answer.of({**told, **queue})
-            times = _times(found)
-            # Only what rested since before the first read can be what was read.
-            if times and filesystem.is_past(max(times[1:]), began):
-                if len(self._kept) >= KEPT:
-                    del self._kept[next(iter(self._kept))]
-                self._kept[job_id] = _Glance(found, times, told, queue, answer)
-            return answer
-        raise NoSuchJob(job_id)
+        began = time.time_ns()
+        found, told = met(self._spool, job_id)
+        answer = Answer.of(told)
+        times = _times(found)
+        # Only what rested since before the first read can be what was read.
+        if times and filesystem.is_past(max(times[1:]), began):
+            if len(self._kept) >= KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[job_id] = _Glance(found, times, told, answer)
+        return answer
 
 
 def _times(found: Found) -> _Times | None:

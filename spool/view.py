@@ -157,10 +157,15 @@ def estimated(spool: Spool, found: Found) -> dict[str, float] | None:
 
 def look(spool: Spool, job_id: str) -> dict[str, Any]:
     """Find a job and tell it. Raises NoSuchJob."""
+    return met(spool, job_id)[1]
+
+
+def met(spool: Spool, job_id: str) -> tuple[Found, dict[str, Any]]:
+    """Find a job and tell it, with how it was met. Raises NoSuchJob."""
     for _ in range(4):
         found = spool.find(job_id)
         try:
-            return status_object(spool, found)
+            return found, status_object(spool, found)
         except FileNotFoundError:
             continue  # it moved between two reads
     raise NoSuchJob(job_id)
