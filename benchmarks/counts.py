@@ -37,7 +37,7 @@ MARGIN = 1.1
 SYSTEM_CALLS, FSYNCS = "system calls on files a job", "fsyncs a job"
 ON_FILES = (
     "openat", "close", "read", "write", "lseek", "newfstatat", "getdents64", "rename", "mkdir", "rmdir", "unlink",
-    "unlinkat", "fsync", "ftruncate", "statfs", "ioctl", "fcntl", "flock",
+    "unlinkat", "fsync", "fdatasync", "pwrite64", "ftruncate", "statfs", "ioctl", "fcntl", "flock",
 )  # fmt: skip
 """What is counted: the others (memory, threads) are Python's and its libraries', and differ from run to run."""
 KEPT = "bytes kept by a status read"
@@ -109,7 +109,7 @@ def by_strace() -> dict[str, float]:
     _straced(1)  # Python may write its .pyc files now
     one, other = _straced(few), _straced(many)
     more = {name: (other.get(name, 0) - one.get(name, 0)) / (many - few) for name in ON_FILES}
-    return {SYSTEM_CALLS: sum(more.values()), FSYNCS: more["fsync"]}
+    return {SYSTEM_CALLS: sum(more.values()), FSYNCS: more["fsync"] + more["fdatasync"]}
 
 
 def _straced(jobs: int) -> dict[str, int]:

@@ -3,7 +3,7 @@
 Each reads the products of the stages before it, publishes its own, and touches nothing else, so that any job
 can be resumed anywhere, by anyone. Only workers import this module: it brings the mesh libraries along.
 
-The bytes of a product are on the disk when it is published, its name with the next attempt or move: a power cut
+The bytes of a product are on the disk when it is published, its name before the job rests: a power cut
 between the two costs the stage once more.
 
 An engine may leave what needs no device to `finish`, which then runs in another process (`daemon.finisher`)

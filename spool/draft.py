@@ -10,7 +10,7 @@ from pathlib import Path
 from spool import durable, layout, priority
 from spool.errors import InvalidRequest
 from spool.job import Job, Request
-from spool.status import Status
+from spool.status import Status, no_attempts
 
 ADOPTION = "adopt-"
 """What the names of drafts in `tmp/` begin with that hold, or wait for, a dropped file."""
@@ -29,6 +29,7 @@ class Draft:
         """An empty draft for `request`."""
         path = root / layout.TMP / f"{prefix}{request.id}"
         path.mkdir()
+        no_attempts(path)
         return cls(root, path, request)
 
     @property
@@ -40,17 +41,25 @@ class Draft:
         """Make the draft a job in `folder` with a priority. When this returns, the job survives power loss."""
         if wanted != priority.NORMAL:
             priority.mark(self.root, self.request.id, wanted)
+        self.write_request()
+        self.settle()
+        return self.move_to(folder)
+
+    def settle(self) -> None:
+        """Put everything in the draft on the disk: the bytes of each file first, then their names."""
         with os.scandir(self.path) as entries:
             for entry in entries:
                 durable.fsync(Path(entry.path))
-        # Last, because it fsyncs the directory too, and with it every name in there.
-        durable.replace_json(self.path / layout.REQUEST, self.request.as_json())
+        durable.fsync(self.path)
+
+    def move_to(self, folder: str) -> Job:
+        """Let a settled draft be a job in `folder`. Both folders are on the disk when this returns."""
         target = self.root / folder / self.request.id
         durable.move(self.path, target)
         return Job(target, self.request)
 
     def write_request(self) -> None:
-        """Say what is asked for; `publish` puts it on the disk. Not written aside: nobody reads in a draft."""
+        """Say what is asked for; `settle` puts it on the disk. Not written aside: nobody reads in a draft."""
         (self.path / layout.REQUEST).write_bytes(durable.lines(self.request.as_json()))
 
     def discard(self) -> None:
@@ -68,19 +77,18 @@ def adopt(root: Path, file: Path, request: Request, failure: str | None = None) 
     """
     draft = Draft.begin(root, request, ADOPTION)
     draft.write_request()
-    durable.fsync(draft.path / layout.REQUEST)
     if failure:
-        Status(stage="intake", message=failure, error=failure).write(
-            draft.path, durable_too=True, named=False
-        )
-    durable.fsync(draft.path)
+        Status(stage="intake", message=failure, error=failure).write(draft.path)
+    draft.settle()
     durable.fsync(draft.path.parent)
     try:
         file.rename(draft.input)
     except OSError:
         draft.discard()
         raise
-    job = draft.publish(layout.FAILED if failure else layout.INBOX)
+    durable.fsync(draft.input)
+    durable.fsync(draft.path)
+    job = draft.move_to(layout.FAILED if failure else layout.INBOX)
     if failure or file.parent != job.path.parent:
         # The draft's fsync has told of the rename already; here the name is gone for good.
         durable.fsync(file.parent)
@@ -100,7 +108,8 @@ def resume_adoptions(root: Path) -> list[Job]:
             _give_back(root, path)
             continue
         failed = Status.read(path).error is not None
-        finished.append(draft.publish(layout.FAILED if failed else layout.INBOX))
+        draft.settle()
+        finished.append(draft.move_to(layout.FAILED if failed else layout.INBOX))
     return finished
 
 

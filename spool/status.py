@@ -3,7 +3,9 @@
 They are two files because they are two things. `status.json` is news for people: it is rewritten several
 times a second without fsync, so power loss may leave it old or empty, and nothing is decided by it.
 `attempts.json` is record: it is on the disk before the work it counts begins, so that a job that takes its
-worker, or the machine, down with it is still counted.
+worker, or the machine, down with it is still counted. It is there before the job is, with a digit for each stage, so
+that counting is one byte written over another: nothing is made, no name has to get to the disk, and a reader or a
+power cut finds the old digit or the new one. A tenth attempt, or a file of another form, replaces it whole.
 """
 
 from __future__ import annotations
@@ -57,27 +59,45 @@ _KNOWN = {item.name for item in fields(Status)}
 
 
 def read_attempts(job: Path) -> dict[str, int]:
-    """How often each stage of this job was begun."""
-    try:
-        value = json.loads(small.read(f"{job}/{layout.ATTEMPTS}"))
-    except FileNotFoundError:
-        return {}
-    return {str(stage): int(count) for stage, count in value.items()}
+    """How often each stage of this job was begun; a stage that never was is not named."""
+    return _attempts_in(_attempts_of(job))
+
+
+def no_attempts(job: Path) -> None:
+    """Lay `attempts.json` into a draft."""
+    (job / layout.ATTEMPTS).write_bytes(durable.lines(_NEVER))
 
 
 def count_attempt(job: Path, stage: str) -> dict[str, int]:
     """Count one more attempt at `stage`, on the disk when this returns."""
-    attempts = read_attempts(job)
-    attempts[stage] = attempts.get(stage, 0) + 1
-    durable.replace_json(job / layout.ATTEMPTS, attempts)
-    return attempts
+    return _recount(job, stage, 1)
 
 
 def refund_attempt(job: Path, stage: str) -> None:
     """Take back an attempt that was not the job's fault (a drain, a full disk)."""
-    attempts = read_attempts(job)
-    attempts[stage] = max(0, attempts.get(stage, 0) - 1)
-    durable.replace_json(job / layout.ATTEMPTS, attempts)
+    _recount(job, stage, -1)
+
+
+_NEVER = {stage.name: 0 for stage in layout.STAGES}
+
+
+def _attempts_of(job: Path) -> bytes:
+    try:
+        return small.read(f"{job}/{layout.ATTEMPTS}")
+    except FileNotFoundError:
+        return b"{}"
+
+
+def _attempts_in(content: bytes) -> dict[str, int]:
+    return {str(stage): number for stage, count in json.loads(content).items() if (number := int(count))}
+
+
+def _recount(job: Path, stage: str, change: int) -> dict[str, int]:
+    before = _attempts_of(job)
+    counts = {**_NEVER, **_attempts_in(before)}
+    counts[stage] = max(0, counts[stage] + change)
+    durable.amend(job / layout.ATTEMPTS, before, durable.lines(counts))
+    return {name: count for name, count in counts.items() if count}
 
 
 _FULL = {"cutout": (0.0, 5.0), "geometry": (5.0, 50.0), "texture": (50.0, 90.0), "finishing": (90.0, 100.0)}

@@ -49,9 +49,11 @@ def spool(tmp_path: Path) -> Spool:
 
 @pytest.fixture
 def job(spool: Spool) -> Job:
+    """One whose attempts were never counted in place: the file that says them must be made."""
     submit(spool)
     job = spool.claim("inbox", "w")
     assert job
+    (job.path / "attempts.json").unlink()
     return job
 
 
@@ -80,6 +82,22 @@ def test_state_that_meets_a_full_disk_is_written_with_a_slice(
     assert full.calls[-3:] == [ballast.BALLAST, aside, job.id]
 
 
+@pytest.mark.parametrize("number", ballast.FULL)
+@pytest.mark.parametrize("call", ["write", "fsync"])
+def test_so_is_a_count_that_is_written_over_the_last(spool: Spool, job: Job, call: str, number: int) -> None:
+    """As on file systems that write changed bytes to another place."""
+    spool.begin(job, "cutout")
+    with Shim(spool.root, Full(call, "attempts.json", number)).installed():
+        assert spool.begin(job, "cutout") == {"cutout": 2}
+    assert read_attempts(job.path) == {"cutout": 2}
+    assert ballast.left(spool.root) == WHOLE - ballast.SLICE
+    with (
+        Shim(spool.root, Full(call, "attempts.json", errno.EIO)).installed(),
+        pytest.raises(OSError, match="output"),
+    ):
+        spool.begin(job, "cutout")
+
+
 def test_a_move_that_meets_a_full_disk_is_made_with_a_slice(spool: Spool, job: Job) -> None:
     with Shim(spool.root, Full("rename", f"failed/{job.id}")).installed():
         spool.fail(job.path, "it broke")
@@ -104,7 +122,10 @@ def test_news_and_other_errors_get_nothing(spool: Spool, job: Job) -> None:
 
 
 def test_what_is_not_accepted_yet_gets_nothing(spool: Spool) -> None:
-    with Shim(spool.root, Full("write", ".aside")).installed(), pytest.raises(OSError, match="No space"):
+    with (
+        Shim(spool.root, Full("write", "request.json")).installed(),
+        pytest.raises(OSError, match="No space"),
+    ):
         submit(spool)
     assert ballast.left(spool.root) == WHOLE
     assert spool.waiting("inbox") == []

@@ -180,7 +180,7 @@ def test_an_adoption_cut_off_by_a_crash_is_neither_lost_nor_doubled(
 
     with monkeypatch.context() as patch, pytest.raises(Died):
         if cut == "draft":
-            patch.setattr(durable, "replace_json", die)
+            patch.setattr(durable, "lines", die)
         elif cut == "request":
             patch.setattr(Path, "rename", _rename_until_the_photo(Path.rename, die))
         else:

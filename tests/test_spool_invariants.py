@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from spool.errors import NoSuchJob, SpoolUnusable
 from spool.job import Job, Request
 from spool.layout import FOLDERS, PRODUCTS
 from spool.spool import Spool
-from spool.status import Status, read_attempts
+from spool.status import Status, count_attempt, read_attempts, refund_attempt
 from tests.crash.shim import Call, Shim
 from tests.support import picture, submit, until
 
@@ -69,7 +70,7 @@ def test_invariant_1_a_submit_is_on_the_disk_before_it_is_acknowledged(spool: Sp
         job = submit(spool)
     # The bytes, the names in the draft, the move, and both folders it touches, in this order.
     assert heard.calls.index("fsync input.png") < heard.calls.index(f"fsync {job.id}")
-    assert heard.calls.index("rename request.json") < heard.calls.index(f"fsync {job.id}")
+    assert heard.calls.index("fsync request.json") < heard.calls.index(f"fsync {job.id}")
     assert heard.calls[-3:] == [f"rename {job.id}", "fsync inbox", "fsync tmp"]
 
 
@@ -80,7 +81,7 @@ def test_invariant_1_a_failed_fsync_is_not_tried_again_and_not_acknowledged(
     request = Request.new(source="cli", name="a.png", suffix=".png")
     draft = spool.draft(request)
     draft.input.write_bytes(picture())
-    names = {"the draft": request.id, "the request": durable.aside_of(Path("request.json")).name}
+    names = {"the draft": request.id, "the request": "request.json"}
     heard = Listener(names.get(failing, failing))
     with Shim(spool.root, heard).installed(), pytest.raises(OSError, match="Input/output"):
         draft.publish("inbox")
@@ -206,9 +207,42 @@ def test_invariant_5_an_attempt_is_on_the_disk_before_the_work_and_there_are_thr
         heard = Listener()
         with Shim(spool.root, heard).installed():
             assert spool.begin(job, "cutout") == {"cutout": attempt}
-        assert heard.calls[-2:] == ["rename attempts.json", f"fsync {job.id}"]
+        assert heard.calls == ["write attempts.json", "fsync attempts.json"]
         ((_, folder),) = spool.recover("w", 3, "it was killed by SIGKILL")
         assert folder == ("failed" if attempt == 3 else "inbox")
+
+
+@pytest.mark.parametrize(
+    "before", ['{"cutout": 2}', '{\n  "cutout": 9,\n  "geometry": 0,\n  "texture": 0\n}\n', None]
+)
+def test_invariant_5_a_record_of_another_form_is_replaced_whole(spool: Spool, before: str | None) -> None:
+    """An older job's, one of two digits, and none."""
+    submit(spool)
+    job = spool.claim("inbox", "w")
+    assert job
+    file = job.path / "attempts.json"
+    file.write_text(before) if before else file.unlink()
+    count = read_attempts(job.path).get("cutout", 0)
+    heard = Listener()
+    with Shim(spool.root, heard).installed():
+        assert spool.begin(job, "cutout") == {"cutout": count + 1}
+    assert heard.calls[-2:] == ["rename attempts.json", f"fsync {job.id}"]
+    assert read_attempts(job.path) == {"cutout": count + 1}
+
+
+def test_invariant_5_who_reads_while_an_attempt_is_counted_sees_the_old_number_or_the_new(
+    spool: Spool,
+) -> None:
+    submit(spool)
+    job = spool.claim("inbox", "w")
+    assert job
+    seen: list[set[int]] = []
+    with ThreadPoolExecutor(1) as pool:
+        for number in range(1, 300):
+            reader = pool.submit(lambda: {read_attempts(job.path).get("geometry", 0) for _ in range(20)})
+            (count_attempt if number % 2 else refund_attempt)(job.path, "geometry")
+            seen.append(reader.result())
+    assert set().union(*seen) == {0, 1}
 
 
 def test_invariant_6_a_refunded_attempt_does_not_count(spool: Spool) -> None:
@@ -219,7 +253,7 @@ def test_invariant_6_a_refunded_attempt_does_not_count(spool: Spool) -> None:
         spool.begin(job, "cutout")
         ((job_id, folder),) = spool.recover("w", 3, "the service stopped", refund=True)
         assert folder == "inbox"
-        assert read_attempts(spool.root / folder / job_id) == {"cutout": 0}
+        assert read_attempts(spool.root / folder / job_id) == {}
 
 
 def test_invariant_7_one_supervisor_and_the_kernel_gives_the_lock_back(spool: Spool) -> None:

@@ -283,7 +283,7 @@ def test_a_drain_puts_a_slow_stage_back_uncharged(tmp_path: Path) -> None:
     of.run()
     found = spool.find(job_id)
     assert found.folder == "geometry"
-    assert read_attempts(found.job.path) == {"cutout": 1, "geometry": 0}
+    assert read_attempts(found.job.path) == {"cutout": 1}
 
 
 def test_a_drain_within_the_limit_finishes_the_stage(spool: Spool, settings: Config) -> None:

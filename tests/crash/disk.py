@@ -2,7 +2,8 @@
 
 The model, which is stricter than ext4, xfs or btrfs in their usual modes:
 
-* Bytes written to a file and not fsynced since may be there, be gone, be there in part, or read as zeros.
+* Bytes written to a file and not fsynced since may be there, be gone, be there in part, or read as zeros. Where they
+  were written over others, in a file that was never cut off, the old ones may be there instead.
 * A change to a directory (creat, mkdir, rename, unlink, rmdir) is on the disk once one of the directories it
   touches is fsynced. Until then it may be there or not, whatever became of other changes, with one rule:
   changes to the same name persist in their order.
@@ -64,9 +65,12 @@ class Content:
             (at for at, (a, b) in enumerate(zip(self.sure, now, strict=False)) if a != b),
             min(len(self.sure), len(now)),
         )
+        # A file that was cut off in between has given its blocks back, and nothing is left of them.
+        old = self.sure if all(len(state) >= len(self.sure) for state in self.since) else b""
         if way == "torn":
-            return now[: known + (len(now) - known) // 2]
-        return now[:known] + bytes(len(now) - known)
+            half = known + (len(now) - known) // 2
+            return now[:half] + old[half:]
+        return now[:known] + old[known:].ljust(len(now) - known, b"\0")
 
 
 WAYS = ("none", "all", "torn", "zeros")

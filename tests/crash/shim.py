@@ -101,8 +101,8 @@ class Shim:
         mine: dict[str, Any] = {
             name: getattr(self, f"_{name}")
             for name in (
-                "mkdir", "rename", "replace", "unlink", "remove", "rmdir", "fsync", "listdir", "scandir", "link",
-                "truncate",
+                "mkdir", "rename", "replace", "unlink", "remove", "rmdir", "fsync", "fdatasync", "listdir", "scandir",
+                "link", "truncate", "pwrite",
             )
         }  # fmt: skip
         places: list[tuple[Any, str, Any]] = [(os, name, function) for name, function in mine.items()]
@@ -166,6 +166,13 @@ class Shim:
     def _fsync(self, descriptor: Any) -> None:
         number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
         self._do(Call("fsync", _path_of(number)), lambda: self._real["fsync"](number))
+
+    def _fdatasync(self, descriptor: int) -> None:
+        self._do(Call("fsync", _path_of(descriptor)), lambda: self._real["fdatasync"](descriptor))
+
+    def _pwrite(self, descriptor: int, content: bytes, offset: int) -> int:
+        call = Call("write", _path_of(descriptor), content=content, offset=offset)
+        return int(self._do(call, lambda: self._real["pwrite"](descriptor, content, offset)))
 
     def _listdir(self, path: Any = ".") -> Any:
         text = _path_of(path) if isinstance(path, int) else _text(path)

@@ -41,8 +41,8 @@ TRACED = (
 )
 CHANGING = {
     "mkdir": "mkdir", "mkdirat": "mkdir", "rename": "rename", "renameat": "rename", "renameat2": "rename",
-    "unlink": "unlink", "rmdir": "rmdir", "fsync": "fsync", "write": "write", "truncate": "truncate",
-    "ftruncate": "truncate",
+    "unlink": "unlink", "rmdir": "rmdir", "fsync": "fsync", "fdatasync": "fsync", "write": "write",
+    "pwrite64": "write", "truncate": "truncate", "ftruncate": "truncate",
 }  # fmt: skip
 """What the shim knows under which name. Any other traced call that changes the spool is news to it."""
 BY_NAME = (*NAMED.split(","), "truncate")

@@ -253,7 +253,7 @@ def test_a_drain_that_is_over_puts_it_back_uncharged(
     worker.run()
     found = spool.find(job.id)
     assert found.folder == "geometry"
-    assert read_attempts(found.job.path) == {"geometry": 0}
+    assert read_attempts(found.job.path) == {}
 
 
 def test_a_surface_without_faces_fails_the_job_from_the_finisher(
