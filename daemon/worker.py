@@ -2,7 +2,7 @@
 
 What becomes of an attempt is decided here and nowhere else:
 
-    finished        the job moves on
+    finished        the job moves on, or stays in hand where this worker does the next stage too
     BadJob          the job fails, with the reason
     Cancelled       the job fails, as asked
     EngineError     the job goes back and rests; past its attempts it fails
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from types import FrameType
@@ -57,6 +57,8 @@ LEFT_TO_OTHERS = 1.0
 
 Work = Callable[[], "tuple[Status, Rest | None]"]
 """What an attempt does, or what became of the part of it that was done elsewhere; raises as in the table above."""
+Onward = tuple[Stage, Status | None]
+"""The stage to go on with, and the news that are not written yet."""
 
 
 class Worker:
@@ -112,20 +114,25 @@ class Worker:
         self.wind_up()
 
     def step(self) -> bool:
-        """Claim one job and work on it. False where there was nothing to do."""
+        """Claim one job and work on it until something goes before it. False where there was nothing to do."""
         self.collect()
         if self._may_not_claim:
             return False
-        geometry_workers = self._pace.workers_for("geometry", self._geometry_workers)
-        waiting = partial(count_in, self.spool.root, most=geometry_workers)
-        for folder in policy.order(self.post.stages, waiting, geometry_workers):
-            if self._pace.leaves(folder):
-                continue
+        for folder in self._folders():
             job = self.spool.claim(folder, self.post.name, self._heads[folder])
             if job:
-                self.take(job, STAGE_OF_FOLDER[folder])
+                onward: Onward | None = (STAGE_OF_FOLDER[folder], None)
+                while onward:
+                    onward = self.take(job, *onward)
                 return True
         return False
+
+    def _folders(self) -> Iterator[str]:
+        """Where to claim from, best first."""
+        geometry_workers = self._pace.workers_for("geometry", self._geometry_workers)
+        waiting = partial(count_in, self.spool.root, most=geometry_workers)
+        folders = policy.order(self.post.stages, waiting, geometry_workers)
+        return (folder for folder in folders if not self._pace.leaves(folder))
 
     def outgrown(self) -> bool:
         """Whether this process did or keeps more than it may: libraries leak and decay a little with every job."""
@@ -157,7 +164,8 @@ class Worker:
             self._worked = time.monotonic()
             work = finished.work
             counted_before = work.status.attempts[work.stage.name] - 1
-            self._judge(work.job, work.stage, work.began, counted_before, partial(_outcome, finished))
+            told = partial(_outcome, finished)
+            self._judge(work.job, work.stage, work.began, counted_before, told, in_hand=False)
 
     def wind_up(self) -> None:
         """Wait for what is being finished, as long as a drain allows, and put the others back uncharged."""
@@ -191,27 +199,33 @@ class Worker:
         ]
         return min([self.config.scan_every, *rests])
 
-    def take(self, job: Job, stage: Stage) -> None:
-        """Do one claimed job's stage and move the job to where it belongs then."""
+    def take(self, job: Job, stage: Stage, news: Status | None = None) -> Onward | None:
+        """Do one claimed job's stage, and move the job to where it belongs then.
+
+        `news` is the status where nobody wrote it yet. Returns what to do next where the job is still in hand.
+        """
         if job.cancelled:
             self._tally.failure(tally.CANCELLED)
             self.spool.fail(job.path, "cancelled")
         elif job.next_folder() != stage.folder:
             self.spool.advance(job)  # resumed: the product of this stage is there already
         else:
-            self._attempt(job, stage)
+            return self._attempt(job, stage, news)
+        return None
 
-    def _attempt(self, job: Job, stage: Stage) -> None:
+    def _attempt(self, job: Job, stage: Stage, news: Status | None) -> Onward | None:
         # From here to `end` the job answers for what becomes of this process; a bug leaves it answering.
         self.pulse.begin(job.id, stage.name)
         counted_before = read_attempts(job.path).get(stage.name, 0)
-        self._judge(job, stage, time.monotonic(), counted_before, partial(self._work, job, stage))
+        work = partial(self._work, job, stage, news)
+        onward = self._judge(job, stage, time.monotonic(), counted_before, work, in_hand=True)
         self.pulse.end()
         self._worked = time.monotonic()
+        return onward
 
-    def _work(self, job: Job, stage: Stage) -> tuple[Status, Rest | None]:
+    def _work(self, job: Job, stage: Stage, news: Status | None) -> tuple[Status, Rest | None]:
         attempts = self.spool.begin(job, stage.name)
-        before = Status.read(job.path)
+        before = news or Status.read(job.path)
         status = replace(
             before,
             stage=stage.name,
@@ -243,10 +257,12 @@ class Worker:
         """Bytes of memory that what does the work keeps."""
         return int(psutil.Process().memory_info().rss)
 
-    def _judge(self, job: Job, stage: Stage, began: float, counted_before: int, work: Work) -> None:
+    def _judge(
+        self, job: Job, stage: Stage, began: float, counted_before: int, work: Work, *, in_hand: bool
+    ) -> Onward | None:
         """Run the `work` of an attempt, and do what the table at the top says about its outcome."""
         try:
-            self._settle(job, stage, began, work)
+            return self._settle(job, stage, began, work, in_hand)
         except OSError as error:
             if not disk.is_trouble(error):
                 raise
@@ -254,8 +270,9 @@ class Worker:
             log.error("job %s: %s; free space or mend the disk under %s", job.id, error, self.spool.root)
             counted = read_attempts(job.path).get(stage.name, 0) > counted_before
             self._put_back(job, stage, f"waiting: {error.strerror}", refund=counted)
+            return None
 
-    def _settle(self, job: Job, stage: Stage, began: float, work: Work) -> None:
+    def _settle(self, job: Job, stage: Stage, began: float, work: Work, in_hand: bool) -> Onward | None:
         try:
             status, rest = work()
         except Cancelled:
@@ -275,7 +292,8 @@ class Worker:
                 status = replace(status, device=device)
                 self.finisher.submit(Finishing(job, stage, status, rest, began))
             else:
-                self._finish(job, stage, status, time.monotonic() - began)
+                return self._finish(job, stage, status, time.monotonic() - began, in_hand)
+        return None
 
     def _wait_for_disk(self) -> None:
         self._disk_troubles += 1
@@ -285,22 +303,41 @@ class Worker:
     def _drain_is_over(self) -> bool:
         return self._drain_by is not None and time.monotonic() >= self._drain_by
 
-    def _finish(self, job: Job, stage: Stage, status: Status, seconds: float) -> None:
+    def _finish(self, job: Job, stage: Stage, status: Status, seconds: float, in_hand: bool) -> Onward | None:
         self._tally.stage(stage.name, seconds)
+        self._disk_troubles = 0
+        self.pulse.finish()
         timings = {**status.timings, stage.name: round(seconds, 3)}
-        resting = job.next_folder() in (layout.DONE, layout.HELD)
-        if resting:
+        status = replace(status, timings=timings)
+        folder = job.next_folder()
+        if in_hand and self._goes_on_with(folder):
+            log.info("job %s: %s took %.2f s, going on with it", job.id, stage.name, seconds)
+            return STAGE_OF_FOLDER[folder], status
+        status = replace(status, worker=None)
+        if folder in (layout.DONE, layout.HELD):
             status = replace(status, progress=100.0, message="done")
-        status = replace(status, timings=timings, worker=None)
-        if resting:
             status.write(job.path, durable_too=True, named=False)  # `advance` sees to the names
         else:
             with disk.unimportant(f"status of job {job.id}"):
                 status.write(job.path)
-        folder = self.spool.advance(job)
-        self._disk_troubles = 0
-        self.pulse.finish()
+        self.spool.advance(job)
         log.info("job %s: %s took %.2f s, on to %s/", job.id, stage.name, seconds, folder)
+        return None
+
+    def _goes_on_with(self, folder: str) -> bool:
+        """Whether a job that belongs in `folder` now is what this worker would claim next.
+
+        It is then not laid into that folder to be taken out again. Whatever waits, be it behind this job, ends that:
+        who goes first is decided in the folders.
+        """
+        if folder not in self._heads or self.draining or self._may_not_claim or self.outgrown():
+            return False
+        for better in self._folders():
+            if count_in(self.spool.root, better, most=1):
+                return False
+            if better == folder:
+                return True
+        return False
 
     def _try_again(self, job: Job, stage: Stage, reason: str) -> None:
         joblog.append(job.path, f"{stage.name}: {reason}")
