@@ -71,17 +71,25 @@ def replace(path: Path, content: bytes, *, durable: bool = True, named: bool = T
     aside = _aside_of(path)
     durable = durable and not _passing.get()
     try:
-        with open(aside, "wb") as file:  # noqa: PTH123
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
+        _make(aside, content, durable)
         os.rename(aside, path)  # noqa: PTH104
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
     if durable and named:
         fsync(path.parent)
+
+
+def _make(path: str, content: bytes, durable: bool) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def amend(path: Path, before: bytes, content: bytes) -> None:

@@ -235,7 +235,7 @@ def life_of_a_drop(life: Life) -> None:
     life.drop("bad.txt")
     life.drop("b.png", synced=False)
     life.look()
-    life.work_off()
+    life.work_off(TEXTURE, GEOMETRY)
 
 
 def life_of_a_cancel(life: Life) -> None:
@@ -259,7 +259,7 @@ def life_of_trouble(life: Life) -> None:
     life.open()
     life.submit("a.png")
     life.submit("b.png")
-    life.step()
+    life.step(TEXTURE)
     for _ in range(3):
         life.step(trouble={"geometry": EngineError("out of memory"), "cutout": EngineError("no")})
     life.step(trouble={"cutout": OSError(errno.ENOSPC, "full"), "geometry": OSError(errno.EIO, "broken")})
@@ -275,7 +275,7 @@ def life_of_a_poison(life: Life) -> None:
     """Invariants 4, 5: a job that kills its worker each time, recovered until it is given up, then queued again."""
     life.open()
     life.submit("a.png")
-    life.step()
+    life.step(TEXTURE)
     for _ in range(3):
         life.step(trouble={"geometry": Killed()})
         life.recover()

@@ -102,7 +102,7 @@ class Shim:
             name: getattr(self, f"_{name}")
             for name in (
                 "mkdir", "rename", "replace", "unlink", "remove", "rmdir", "fsync", "fdatasync", "listdir", "scandir",
-                "link", "truncate", "pwrite",
+                "link", "truncate", "write", "pwrite",
             )
         }  # fmt: skip
         places: list[tuple[Any, str, Any]] = [(os, name, function) for name, function in mine.items()]
@@ -169,6 +169,17 @@ class Shim:
 
     def _fdatasync(self, descriptor: int) -> None:
         self._do(Call("fsync", _path_of(descriptor)), lambda: self._real["fdatasync"](descriptor))
+
+    def _write(self, descriptor: int, content: Any) -> int:
+        path = "" if getattr(self._busy, "now", False) else _path_of(descriptor)
+        if not path.startswith(self._base):
+            return int(self._real["write"](descriptor, content))
+        call = Call("write", path, content=bytes(content), offset=os.lseek(descriptor, 0, os.SEEK_CUR))
+        length = self._watcher.before(call)
+        call.content = call.content[:length]
+        written = int(self._real["write"](descriptor, call.content))
+        self._watcher.after(call)
+        return written
 
     def _pwrite(self, descriptor: int, content: bytes, offset: int) -> int:
         call = Call("write", _path_of(descriptor), content=content, offset=offset)
