@@ -143,7 +143,7 @@ class Head:
 def first_in(root: Path, folder: str, count: int) -> list[str]:
     """The first `count` of the line in `folder`, with memory for no more than those."""
     marks = priority.marked(root)
-    with os.scandir(root / folder) as entries:
+    with os.scandir(f"{root}/{folder}") as entries:
         ids = (entry.name for entry in entries if is_job_id(entry.name))
         if not marks:
             return heapq.nsmallest(count, ids)
@@ -152,6 +152,6 @@ def first_in(root: Path, folder: str, count: int) -> list[str]:
 
 def count_in(root: Path, folder: str, most: int | None = None) -> int:
     """How many jobs lie in a folder; with `most`, counted up to that, which looks at no more than it takes."""
-    with os.scandir(root / folder) as entries:
+    with os.scandir(f"{root}/{folder}") as entries:
         ids = (entry.name for entry in entries if is_job_id(entry.name))
         return sum(1 for _ in islice(ids, most))
