@@ -1,23 +1,13 @@
 """A worker: one process, one device, one engine. It claims jobs for its stages and works on them.
 
-What becomes of an attempt is decided here and nowhere else:
-
-    finished        the job moves on, or stays in hand where this worker does the next stage too
-    BadJob          the job fails, with the reason
-    Cancelled       the job fails, as asked
-    EngineError     the job goes back and rests; past its attempts it fails
-    disk trouble    the job goes back uncharged, and this worker waits, longer each time
-    drained         the job goes back uncharged, and this worker ends
-    anything else   our bug: the traceback goes to job.log, the process ends, the supervisor judges (inquest.py)
-
-The same goes for the part of an attempt that `daemon.finisher` does in another process, whenever that ends.
+What becomes of an attempt is decided in `daemon.outcome`.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from types import FrameType
@@ -25,40 +15,31 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from daemon import disk, joblog
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.engines.base import Engine
-from daemon.errors import BadJob, Cancelled, EngineError
 from daemon.finisher import Finished, Finisher, Finishing
+from daemon.outcome import Attempt, Onward, Outcomes
 from daemon.pace import Pace
 from daemon.pulse import Pulse
-from daemon.reporter import Drained, Reporter
+from daemon.reporter import Reporter
 from daemon.wake import Wake
-from spool import layout, pause, policy, tally
+from spool import layout, pause, policy
 from spool.job import Job
 from spool.layout import STAGE_OF_FOLDER, Stage
 from spool.line import LONG, Head, count_in, first_in
 from spool.settings import room_left
 from spool.spool import Spool
-from spool.status import Status, read_attempts, refund_attempt
+from spool.status import Status, read_attempts
 from spool.tally import Tally
-from spool.trouble import Trouble
 
 if TYPE_CHECKING:
     from daemon.stages import Rest
 
 log = logging.getLogger(__name__)
 
-DISK_PAUSE = 5.0
-LONGEST_DISK_PAUSE = 60.0
 LEFT_TO_OTHERS = 1.0
 """Seconds until a worker looks again for jobs that it left to faster devices."""
-
-Work = Callable[[], "tuple[Status, Rest | None]"]
-"""What an attempt does, or what became of the part of it that was done elsewhere; raises as in the table above."""
-Onward = tuple[Stage, Status | None]
-"""The stage to go on with, and the news that are not written yet."""
 
 
 class Worker:
@@ -85,11 +66,10 @@ class Worker:
         self._drain_by: float | None = None
         self._worked = time.monotonic()
         self._loaded = False
-        self._disk_troubles = 0
-        self._disk_awaited_until = 0.0
         self._attempts = 0
         self._heads = heads_of(spool, post)
         self._tally = Tally(spool.root, post.name)
+        self.outcomes = Outcomes(spool, config, self._tally, pulse)
         self._pace = Pace(spool.root, post.name, self._tally, partial(count_in, spool.root, most=LONG))
 
     def drain(self, signum: int = 0, frame: FrameType | None = None) -> None:
@@ -164,8 +144,8 @@ class Worker:
             self._worked = time.monotonic()
             work = finished.work
             counted_before = work.status.attempts[work.stage.name] - 1
-            told = partial(_outcome, finished)
-            self._judge(work.job, work.stage, work.began, counted_before, told, in_hand=False)
+            attempt = Attempt(work.job, work.stage, work.began, counted_before)
+            self.outcomes.judge(attempt, partial(_outcome, finished), goes_on=lambda folder: False)
 
     def wind_up(self) -> None:
         """Wait for what is being finished, as long as a drain allows, and put the others back uncharged."""
@@ -175,14 +155,14 @@ class Worker:
             self.collect()
         self._tally.settle()
         for work in self.finisher.stop() if self.finisher else ():
-            self._put_back(work.job, work.stage, "put back: the service stopped")
+            self.outcomes.put_back(work.job, work.stage, "put back: the service stopped")
 
     @property
     def _may_not_claim(self) -> bool:
         """Whether this worker has its hands full or waits for the disk, or the queue is paused."""
         if self.finisher and self.finisher.full:
             return True
-        if time.monotonic() < self._disk_awaited_until or pause.is_paused(self.spool.root):
+        if self.outcomes.waits_for_disk or pause.is_paused(self.spool.root):
             return True
         return not room_left(self.spool.root, self.config.reserve)
 
@@ -205,8 +185,7 @@ class Worker:
         `news` is the status where nobody wrote it yet. Returns what to do next where the job is still in hand.
         """
         if job.cancelled:
-            self._tally.failure(tally.CANCELLED)
-            self.spool.fail(job.path, "cancelled")
+            self.outcomes.cancel(job)
         elif job.next_folder() != stage.folder:
             self.spool.advance(job)  # resumed: the product of this stage is there already
         else:
@@ -217,13 +196,15 @@ class Worker:
         # From here to `end` the job answers for what becomes of this process; a bug leaves it answering.
         self.pulse.begin(job.id, stage.name)
         counted_before = read_attempts(job.path).get(stage.name, 0)
-        work = partial(self._work, job, stage, news)
-        onward = self._judge(job, stage, time.monotonic(), counted_before, work, in_hand=True)
+        attempt = Attempt(job, stage, time.monotonic(), counted_before)
+        onward = self.outcomes.judge(attempt, partial(self._work, attempt, news), self._goes_on_with)
         self.pulse.end()
         self._worked = time.monotonic()
         return onward
 
-    def _work(self, job: Job, stage: Stage, news: Status | None) -> tuple[Status, Rest | None]:
+    def _work(self, attempt: Attempt, news: Status | None) -> Status | None:
+        """Do an attempt, but for what a finisher does meanwhile: None says that it has something to do."""
+        job, stage = attempt.job, attempt.stage
         attempts = self.spool.begin(job, stage.name)
         before = news or Status.read(job.path)
         status = replace(
@@ -239,7 +220,12 @@ class Worker:
         self._loaded = True
         self._attempts += 1
         rest = self.perform(stage.name, job, report)
-        return report.status, rest
+        if rest is None or self.finisher is None:
+            return report.status
+        device = {**report.status.device, stage.name: round(time.monotonic() - attempt.began, 3)}
+        status = replace(report.status, device=device)
+        self.finisher.submit(Finishing(job, stage, status, rest, attempt.began))
+        return None
 
     def perform(self, stage: str, job: Job, report: Reporter) -> Rest | None:
         """Do a stage of a claimed job, but for what a finisher does better."""
@@ -257,72 +243,8 @@ class Worker:
         """Bytes of memory that what does the work keeps."""
         return int(psutil.Process().memory_info().rss)
 
-    def _judge(
-        self, job: Job, stage: Stage, began: float, counted_before: int, work: Work, *, in_hand: bool
-    ) -> Onward | None:
-        """Run the `work` of an attempt, and do what the table at the top says about its outcome."""
-        try:
-            return self._settle(job, stage, began, work, in_hand)
-        except OSError as error:
-            if not disk.is_trouble(error):
-                raise
-            self._wait_for_disk()
-            log.error("job %s: %s; free space or mend the disk under %s", job.id, error, self.spool.root)
-            counted = read_attempts(job.path).get(stage.name, 0) > counted_before
-            self._put_back(job, stage, f"waiting: {error.strerror}", refund=counted)
-            return None
-
-    def _settle(self, job: Job, stage: Stage, began: float, work: Work, in_hand: bool) -> Onward | None:
-        try:
-            status, rest = work()
-        except Cancelled:
-            self._tally.failure(tally.CANCELLED)
-            self.spool.fail(job.path, "cancelled")
-        except BadJob as error:
-            self._tally.failure(tally.BAD_JOB)
-            log.warning("job %s: %s", job.id, error)
-            self.spool.fail(job.path, str(error))
-        except EngineError as error:
-            self._try_again(job, stage, str(error))
-        except Drained:
-            self._put_back(job, stage, "put back: the service stopped")
-        else:
-            if rest is not None and self.finisher:
-                device = {**status.device, stage.name: round(time.monotonic() - began, 3)}
-                status = replace(status, device=device)
-                self.finisher.submit(Finishing(job, stage, status, rest, began))
-            else:
-                return self._finish(job, stage, status, time.monotonic() - began, in_hand)
-        return None
-
-    def _wait_for_disk(self) -> None:
-        self._disk_troubles += 1
-        pause = min(LONGEST_DISK_PAUSE, DISK_PAUSE * 2.0 ** (self._disk_troubles - 1))
-        self._disk_awaited_until = time.monotonic() + pause
-
     def _drain_is_over(self) -> bool:
         return self._drain_by is not None and time.monotonic() >= self._drain_by
-
-    def _finish(self, job: Job, stage: Stage, status: Status, seconds: float, in_hand: bool) -> Onward | None:
-        self._tally.stage(stage.name, seconds)
-        self._disk_troubles = 0
-        self.pulse.finish()
-        timings = {**status.timings, stage.name: round(seconds, 3)}
-        status = replace(status, timings=timings)
-        folder = job.next_folder()
-        if in_hand and self._goes_on_with(folder):
-            log.info("job %s: %s took %.2f s, going on with it", job.id, stage.name, seconds)
-            return STAGE_OF_FOLDER[folder], status
-        status = replace(status, worker=None)
-        if folder in (layout.DONE, layout.HELD):
-            status = replace(status, progress=100.0, message="done")
-            status.write(job.path, durable_too=True, named=False)  # `advance` sees to the names
-        else:
-            with disk.unimportant(f"status of job {job.id}"):
-                status.write(job.path)
-        self.spool.advance(job)
-        log.info("job %s: %s took %.2f s, on to %s/", job.id, stage.name, seconds, folder)
-        return None
 
     def _goes_on_with(self, folder: str) -> bool:
         """Whether a job that belongs in `folder` now is what this worker would claim next.
@@ -339,29 +261,6 @@ class Worker:
                 return True
         return False
 
-    def _try_again(self, job: Job, stage: Stage, reason: str) -> None:
-        joblog.append(job.path, f"{stage.name}: {reason}")
-        tried = read_attempts(job.path)[stage.name]
-        log.warning("job %s: %s failed (attempt %d): %s", job.id, stage.name, tried, reason)
-        if tried >= self.config.attempts:
-            self._tally.failure(tally.ENGINE)
-            self.spool.fail(job.path, f"{stage.name} failed {tried} times; the last time: {reason}")
-        else:
-            Trouble.read(job.path).resting(policy.rest_after(tried)).write(job.path)
-            self._tell(job, f"trying again: {reason}")
-            self.spool.advance(job)
-
-    def _put_back(self, job: Job, stage: Stage, message: str, *, refund: bool = True) -> None:
-        """Back to its folder, the attempt not counted: it was not the job's fault."""
-        if refund:
-            refund_attempt(job.path, stage.name)
-        self._tell(job, message)
-        self.spool.advance(job)
-
-    def _tell(self, job: Job, message: str) -> None:
-        with disk.unimportant(f"status of job {job.id}"):
-            replace(Status.read(job.path), message=message, worker=None).write(job.path)
-
 
 def heads_of(spool: Spool, post: Post) -> dict[str, Head]:
     """The lines that a worker of this post claims from, by folder."""
@@ -369,7 +268,7 @@ def heads_of(spool: Spool, post: Post) -> dict[str, Head]:
     return {folder: Head(spool.root, folder) for folder in folders}
 
 
-def _outcome(finished: Finished) -> tuple[Status, None]:
+def _outcome(finished: Finished) -> Status:
     if finished.error is not None:
         raise finished.error
-    return finished.status, None
+    return finished.status

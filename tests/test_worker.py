@@ -51,8 +51,8 @@ def engine(of: Worker) -> SphereEngine:
 @pytest.fixture(autouse=True)
 def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy, "FIRST_REST", 0.05)
-    monkeypatch.setattr("daemon.worker.DISK_PAUSE", 0.05)
-    monkeypatch.setattr("daemon.worker.LONGEST_DISK_PAUSE", 0.1)
+    monkeypatch.setattr("daemon.outcome.DISK_PAUSE", 0.05)
+    monkeypatch.setattr("daemon.outcome.LONGEST_DISK_PAUSE", 0.1)
 
 
 def work_off(of: Worker) -> int:
@@ -60,7 +60,7 @@ def work_off(of: Worker) -> int:
     steps = 0
     while True:
         # Looked at before the step: a rest that ends between the two is worth another step.
-        resting = time.monotonic() < of._disk_awaited_until or any(
+        resting = of.outcomes.waits_for_disk or any(
             of.spool.rest_left(stage.folder, job)
             for stage in layout.STAGES
             for job in of.spool.waiting(stage.folder)

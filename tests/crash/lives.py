@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import daemon.worker as worker_module
+import daemon.outcome as outcome_module
 from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.errors import BadJob, EngineError
 from daemon.inbox import Inbox
@@ -175,7 +175,7 @@ class Life:
         worker = self._recovery.worker
         self._recovery.lead_worker(self.spool, post)
         quick_work.during = during
-        worker_module.refund_attempt = refund  # type: ignore[attr-defined]
+        outcome_module.refund_attempt = refund  # type: ignore[attr-defined]
         try:
             with quick_work.installed():
                 return worker.step()
@@ -183,7 +183,7 @@ class Life:
             return True
         finally:
             quick_work.during = lambda job, stage: None
-            worker_module.refund_attempt = status.refund_attempt  # type: ignore[attr-defined]
+            outcome_module.refund_attempt = status.refund_attempt  # type: ignore[attr-defined]
 
     def attempt(self, work: Callable[[], None]) -> None:
         """Anything else that a client does."""

@@ -60,7 +60,8 @@ class Recovery:
         """Let the worker be that of `post` in this spool; its pause after trouble with a disk is over."""
         self.worker.spool, self.worker.post = spool, post
         self.worker._heads = heads_of(spool, post)
-        self.worker._disk_awaited_until, self.worker._disk_troubles = 0.0, 0
+        self.worker.outcomes.spool = spool
+        self.worker.outcomes.believe_the_disk()
         spool.enlist(post.name)
 
     def close(self) -> None:
