@@ -25,7 +25,9 @@ from spool.ids import only
 from spool.job import Job
 from spool.layout import STAGE_OF_FOLDER
 from spool.line import PATIENCE, Line, line_in
+from spool.speed import learned, usual_of
 from spool.status import Status
+from spool.tally import Tally
 from spool.trouble import Trouble
 
 WINDOW = 400
@@ -156,7 +158,9 @@ def _look(root: Path, now: float) -> Outlook | None:
     board = Board.read(root)
     if board is None or pause.is_paused(root):
         return None
-    seats = [Seat(slot.name, slot.stages) for slot in board.workers if slot.state not in (OUT, STOPPING)]
+    slots = [slot for slot in board.workers if slot.state not in (OUT, STOPPING)]
+    tallies = {slot.name: Tally(root, slot.name) for slot in slots}
+    seats = [Seat(slot.name, slot.stages, usual_of(tallies[slot.name], slot.stages)) for slot in slots]
     lines = {folder: line_in(root, folder) for folder in STAGE_OF_FOLDER}
     waiting: dict[str, list[Queued]] = {folder: [] for folder in STAGE_OF_FOLDER}
     for rank, (folder, job_id) in enumerate(first_of(lines, WINDOW)):
@@ -166,12 +170,12 @@ def _look(root: Path, now: float) -> Outlook | None:
     running = [work for seat in seats for work in _running(root, seat.name)]
     _forget(waiting, running)
     jobs = [job for queued in waiting.values() for job in queued]
-    spans = spans_for(
-        samples_of(root), board.engine, {job.quality for job in (*jobs, *(work.job for work in running))}
-    )
+    samples = [sample for sample in samples_of(root) if sample.engine == board.engine]
+    known = learned(samples, tallies)
+    spans = spans_for(known.spans, {job.quality for job in (*jobs, *(work.job for work in running))})
     if spans is None:
         return None
-    played = forecast(seats, waiting, running, by_quality(spans))
+    played = forecast(seats, waiting, running, by_quality(spans, known.shares))
     return Outlook(now, played.times, lines, _tail(lines, jobs, played))
 
 

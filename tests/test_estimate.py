@@ -16,7 +16,7 @@ from spool import estimate, history, layout, lock, pause, queue
 from spool.board import IDLE, OUT, Board, Slot
 from spool.estimate import Tail, outlook
 from spool.forecast import Span, Times
-from spool.history import Sample, samples_of, spans_for
+from spool.history import Sample, medians, samples_of, spans_for
 from spool.job import Job
 from spool.spool import Spool
 from spool.status import Status
@@ -129,16 +129,17 @@ def test_nobody_can_say_while_nothing_is_begun(spool: Spool, why: str) -> None:
 
 
 def test_medians_of_the_newest_and_other_qualities_scaled() -> None:
-    def sample(seconds: float, quality: str = "high", engine: str = "e") -> Sample:
-        return Sample(engine, quality, {name: Span(seconds) for name in SECONDS})
+    def sample(seconds: float, quality: str = "high") -> Sample:
+        times = dict.fromkeys(SECONDS, seconds)
+        return Sample("e", quality, {name: Span(spent) for name, spent in times.items()}, times)
 
-    samples = [sample(10), sample(12), sample(500), sample(1, engine="f"), *[sample(99)] * 2]
-    assert spans_for(samples[:4], "e", ["high"]) == {(name, "high"): Span(12) for name in SECONDS}
-    assert spans_for(samples[:2], "e", ["high"]) == {(name, "high"): Span(11) for name in SECONDS}
+    samples = [sample(10), sample(12), sample(500)]
+    assert spans_for(medians(samples), ["high"]) == {(name, "high"): Span(12) for name in SECONDS}
+    assert spans_for(medians(samples[:2]), ["high"]) == {(name, "high"): Span(11) for name in SECONDS}
     old = [*[sample(10)] * history.COUNTED, *[sample(99)] * 50]
-    assert (spans_for(old, "e", ["high"]) or {})["geometry", "high"] == Span(10)
-    assert spans_for(samples, "g", ["high"]) is None and spans_for([], "e", ["high"]) is None
-    known = spans_for([sample(10), sample(3, "draft")], "e", ["draft", "balanced", "high", "ultra"])
+    assert medians(old)["geometry", "high"] == Span(10)
+    assert spans_for(medians([]), ["high"]) is None
+    known = spans_for(medians([sample(10), sample(3, "draft")]), ["draft", "balanced", "high", "ultra"])
     assert known and known["cutout", "ultra"] == Span(10) and known["geometry", "high"] == Span(10)
     assert known["geometry", "draft"].device < known["geometry", "balanced"].device < 10
     assert known["geometry", "ultra"].device > 10
