@@ -13,7 +13,7 @@ import os
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spool import layout, pause
@@ -220,12 +220,14 @@ def _forget(waiting: Mapping[str, Sequence[Queued]], running: Sequence[Running])
             _quality.pop(job_id, None)
 
 
-def _running(root: Path, worker: str) -> Iterator[Running]:
+def _running(root: Path, worker: str) -> Sequence[Running]:
+    """What a worker has in its hands. Its device has the one that was begun last; the others are being finished."""
+    found = []
     folder = root / layout.RUNNING / worker
     try:
         ids = only(os.listdir(folder))
     except FileNotFoundError:
-        return
+        return []
     for job_id in ids:
         told = _facts(folder / job_id)
         try:
@@ -235,9 +237,12 @@ def _running(root: Path, worker: str) -> Iterator[Running]:
         except (FileNotFoundError, InvalidRequest):
             continue
         if told and stage:
+            # The status says so only once the finishing has begun: others may still wait for their turn.
             finishing = stage.name in Status.read(folder / job_id).device
             spent = max(0.0, time.time() - began)
-            yield Running(worker, stage.name, Queued(job_id, *told), spent, finishing)
+            found.append(Running(worker, stage.name, Queued(job_id, *told), spent, finishing))
+    found.sort(key=lambda work: work.spent, reverse=True)
+    return [*(replace(work, finishing=True) for work in found[:-1]), *found[-1:]]
 
 
 def _rounded(seconds: float) -> float:

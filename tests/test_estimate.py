@@ -113,6 +113,21 @@ def test_what_is_finished_beside_the_device_does_not_hold_it(spool: Spool) -> No
     assert told(spool, second.id)["start"] == 0.0
 
 
+def test_a_device_has_one_job_at_a_time_whatever_else_its_worker_holds(spool: Spool) -> None:
+    finished(spool, device={"geometry": 5.0}, finishing={"geometry": 3.0})
+    held = [submit(spool, "geometry") for _ in range(3)]
+    waits = [submit(spool, "geometry") for _ in range(2)]
+    for at, job in enumerate(held):
+        (job.path / layout.CUTOUT_PNG).write_bytes(b"x")
+        claimed = spool.claim("geometry", "geometry-0")
+        assert claimed and claimed.id == job.id
+        spool.begin(claimed, "geometry")
+        began = time.time() - (12, 7, 2)[at]
+        os.utime(claimed.path / layout.ATTEMPTS, (began, began))
+    # Two wait for the finisher, which tells of neither yet; the third has three seconds of the device before it.
+    assert [told(spool, job.id)["start"] for job in waits] == [pytest.approx(at, abs=1) for at in (3, 8)]
+
+
 @pytest.mark.parametrize("why", ["paused", "nobody", "out"])
 def test_nobody_can_say_while_nothing_is_begun(spool: Spool, why: str) -> None:
     finished(spool)
