@@ -21,8 +21,8 @@ from spool.job import Job
 from spool.spool import Spool
 from spool.status import Status
 from spool.view import look
+from tests.client import client_of
 from tests.support import submit
-from tests.test_httpd import client_of
 
 SECONDS = {"cutout": 1.0, "geometry": 20.0, "texture": 10.0}
 TEXTURE = Slot("texture-0", "texture", "cuda:0", ("cutout", "texture"), IDLE, None, None, 1, 0, 0.0, None, 0)

@@ -18,10 +18,10 @@ from httpd.scan import Scan
 from spool import layout
 from spool.spool import Spool
 from spool.status import Status
+from tests.client import client_of, make
 from tests.http.live import server
 from tests.service import free_port
 from tests.support import submit, until
-from tests.test_httpd import client_of, make
 
 pytestmark = pytest.mark.service
 LONG = httpx.Timeout(60)
@@ -52,13 +52,6 @@ def stream(port: int, path: str, last: str | None = None) -> Iterator[Iterator[E
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         yield parse(answer.iter_lines())
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    spool = Spool.open(tmp_path / "spool")
-    spool.enlist("w")
-    return spool
 
 
 def test_a_job_is_followed_to_its_end(spool: Spool) -> None:
