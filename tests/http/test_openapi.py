@@ -17,8 +17,7 @@ from starlette.routing import Route
 
 from httpd import batch, form, tencent
 from httpd.app import ROUTES
-from httpd.openapi import PATHS, document
-from httpd.schemas import SCHEMAS
+from httpd.openapi.document import PATHS, SCHEMAS, document
 from spool import keys, layout, lock
 from spool.board import Board, Slot
 from spool.spool import Spool
