@@ -85,7 +85,14 @@ PATHS: Spec = {
             parameters=(JOB, LAST),
         )
     },
-    "/api/events": {"get": call("Every job as it changes", {200: STREAM}, (422, 503), parameters=(LAST,))},
+    "/api/events": {
+        "get": call(
+            "Every job as it changes, and the queue as it is paused and resumed",
+            {200: STREAM},
+            (422, 503),
+            parameters=(LAST,),
+        )
+    },
 }
 
 SCHEMAS: Spec = {
