@@ -155,16 +155,20 @@ def main() -> int:
     )
     options.add_argument("--full", action="store_true", help="60 jobs instead of 16")
     section = measure(options.parse_args().full)
-    print(f"{section.title}: {section.how}\n")
-    print("| what | median | 90th percentile | worst | answers |")
-    print("|---|---:|---:|---:|---:|")
-    for figure in section.figures:
-        print(
-            f"| {figure.what} | {figure.median:.2f} | {figure.percentile(0.9):.2f} | {max(figure.samples):.2f} "
-            f"| {len(figure.samples)} |"
-        )
+    print(table(section))
     print(f"\nmean of the finish errors: {statistics.mean(section.figures[2].samples):.2f} s")
     return 0
+
+
+def table(section: Section) -> str:
+    """The errors for people."""
+    rows = (
+        f"| {figure.what} | {figure.median:.2f} | {figure.percentile(0.9):.2f} | {max(figure.samples):.2f} "
+        f"| {len(figure.samples)} |"
+        for figure in section.figures
+    )
+    head = ("| what | median | 90th percentile | worst | answers |", "|---|---:|---:|---:|---:|")
+    return "\n".join((f"{section.title}: {section.how}\n", *head, *rows))
 
 
 if __name__ == "__main__":

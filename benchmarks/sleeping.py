@@ -45,11 +45,15 @@ class Pace:
     ratio: tuple[float, float, float]
     unit: float
     seed: int = 0
+    slow: str = ""
+    slower: float = 1.0
+    """A worker whose device takes so many times as long as the others'."""
 
-    def seconds(self, stage: str, at: int) -> float:
+    def seconds(self, stage: str, at: int, worker: str = "") -> float:
         """Of the job number `at`: drawn from its number alone, so every process knows."""
         jitter = random.Random(f"{self.seed} {stage} {at}").gammavariate(25.0, 1 / 25.0)
-        return self.unit * self.ratio[[known.name for known in STAGES].index(stage)] * jitter
+        times = self.slower if worker and worker == self.slow else 1.0
+        return self.unit * self.ratio[[known.name for known in STAGES].index(stage)] * jitter * times
 
     def told(self) -> str:
         """As the environment variable has it."""
@@ -90,7 +94,8 @@ def photo(at: int) -> Image.Image:
 class SleepingEngine(SphereEngine):
     """Sleeps as long as the pace says, on its device; leaves the making of a small sphere to the finisher."""
 
-    name = "sleeping"
+    name = "silhouette"
+    """As the supervisor is told: only what its engine finished is what estimates learn from."""
 
     def __init__(self, worker: str, pace: Pace, trace: Path) -> None:
         super().__init__()
@@ -116,7 +121,7 @@ class SleepingEngine(SphereEngine):
 
     def _sleep(self, stage: str, at: int, progress: Progress) -> None:
         began = time.monotonic()
-        seconds = self._pace.seconds(stage, at)
+        seconds = self._pace.seconds(stage, at, self._worker)
         for step in range(STEPS):
             time.sleep(max(0.0, began + seconds * (step + 1) / STEPS - time.monotonic()))
             progress((step + 1) / STEPS, f"{stage}: {step + 1} of {STEPS}")

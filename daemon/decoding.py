@@ -6,6 +6,7 @@ JSON, then the pixels.
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import os
@@ -58,7 +59,10 @@ def warm() -> None:
 @cache
 def _zygote(process: int) -> Zygote:
     """The one of this process: a fork of it must not talk over its parent's line."""
-    return Zygote("daemon.decoding")
+    made = Zygote("daemon.decoding")
+    # A worker ends without it, in a hurry: the other process sees the end of its line.
+    atexit.register(made.stop)
+    return made
 
 
 def _picture(told: bytes, path: Path) -> Image.Image:

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from httpd.feed import Feed, Listener, News
+from httpd.feed import QUEUE, Feed, Listener, News
 from httpd.state import config_of, feed_of, spool_of
 from spool.view import COMPLETED, GIVEN_UP
 
@@ -42,7 +42,7 @@ async def job_events(request: Request) -> Response:
 
 
 async def events(request: Request) -> Response:
-    """200 with a stream of one summary per change of any job."""
+    """200 with a stream of one summary per change of any job, and of whether the queue is paused."""
     feed, last = _admitted(request), request.headers.get("last-event-id", "")
     if last and not last.isdecimal():
         raise HTTPException(422, f"Last-Event-ID {last[:40]!r} is none that this stream gave")
@@ -90,10 +90,10 @@ async def _every_job(feed: Feed, since: int | None) -> AsyncIterator[bytes]:
     async with feed.listen() as listener:
         # An id from the first moment on: whoever loses the connection before the first change misses nothing.
         yield f"event: open\nid: {time.time_ns()}\ndata: {{}}\n\n".encode()
-        fresh = await feed.since(since - OVERLAP) if since is not None else []
+        fresh = [await feed.queue(), *await feed.since(since - OVERLAP)] if since is not None else []
         while not listener.closed:
             for news in fresh:
-                yield encode("job" if news.told else "deleted", news)
+                yield encode(QUEUE if news.job_id == QUEUE else "job" if news.told else "deleted", news)
             fresh = await _next(listener)
             if not fresh:
                 yield b":\n\n"

@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import anyio
@@ -23,6 +23,7 @@ from httpd.scan import RESTING, Scan
 from spool import layout
 from spool.errors import InvalidRequest, NoSuchJob
 from spool.inotify import Inotify, open_inotify
+from spool.pause import FOLDER, Pause, paused
 from spool.spool import Spool
 from spool.view import look, summary
 
@@ -35,9 +36,16 @@ BLIND_TICK = 0.5
 """Where the kernel gives no file events."""
 
 
+QUEUE = "queue"
+"""In the place of a job's id: news of the queue itself, which is no job."""
+
+
 @dataclass(frozen=True)
 class News:
-    """One job as it is now; `told` is None where it is gone. `mark` names this very state."""
+    """One job as it is now; `told` is None where it is gone. `mark` names this very state.
+
+    Or whether the queue is paused (`QUEUE`).
+    """
 
     job_id: str
     told: dict[str, Any] | None
@@ -79,6 +87,7 @@ class Feed:
         self._spool = spool
         self._listeners: set[Listener] = set()
         self._scan = Scan(spool)
+        self._paused: Pause | None = None
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._began = asyncio.Event()
@@ -113,6 +122,10 @@ class Feed:
         ids = await anyio.to_thread.run_sync(Scan(self._spool).since, moment)
         return await anyio.to_thread.run_sync(self._summaries, sorted(ids))
 
+    async def queue(self) -> News:
+        """Whether the queue is paused now."""
+        return _of_queue(await anyio.to_thread.run_sync(paused, self._spool.root))
+
     async def _run(self) -> None:
         self._scan = Scan(self._spool)
         inotify = open_inotify()
@@ -120,6 +133,7 @@ class Feed:
         if inotify:
             loop.add_reader(inotify.descriptor, self._heard, inotify)
         try:
+            self._paused = await anyio.to_thread.run_sync(paused, self._spool.root)
             while self._listeners:
                 await self._turn(inotify)
         finally:
@@ -137,16 +151,19 @@ class Feed:
     async def _turn(self, inotify: Inotify | None) -> None:
         """Look, tell, sleep until something moves or it is time to look again."""
         self._wake.clear()
-        changed = await anyio.to_thread.run_sync(self._look, inotify)
+        changed, pause = await anyio.to_thread.run_sync(self._look, inotify)
         self._began.set()
         if changed:
             await self._tell(changed)
+        if pause != self._paused:
+            self._paused = pause
+            self._tell_everything([_of_queue(pause)])
         tick = RUNNING_TICK if self._scan.running else TICK if inotify else BLIND_TICK
         await asyncio.sleep(PAUSE)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._wake.wait(), tick - PAUSE)
 
-    def _look(self, inotify: Inotify | None) -> set[str]:
+    def _look(self, inotify: Inotify | None) -> tuple[set[str], Pause | None]:
         if inotify:
             # Watched before they are read, each time: a worker's folder may be new.
             root = self._spool.root
@@ -155,25 +172,26 @@ class Feed:
                     inotify.watch(root / folder)
                 for worker in self._spool.workers():
                     inotify.watch(root / layout.RUNNING / worker)
-        return self._scan.changed()
+                inotify.watch(root / FOLDER)  # not there before the first pause
+        return self._scan.changed(), paused(self._spool.root)
 
     async def _tell(self, changed: set[str]) -> None:
         one_job = {listener.job_id for listener in self._listeners if listener.job_id in changed}
         statuses = await anyio.to_thread.run_sync(
             lambda: {job_id: self.status(job_id) for job_id in one_job if job_id}
         )
-        everything = [listener for listener in self._listeners if listener.job_id is None]
-        summaries = (
-            await anyio.to_thread.run_sync(self._summaries, sorted(changed - self._scan.shifted))
-            if everything
-            else []
-        )
         for listener in self._listeners:
             if listener.job_id in statuses:
                 listener.put(statuses[listener.job_id])
-        for listener in everything:
-            for news in summaries:
-                listener.put(news)
+        if any(listener.job_id is None for listener in self._listeners):
+            moved = sorted(changed - self._scan.shifted)
+            self._tell_everything(await anyio.to_thread.run_sync(self._summaries, moved))
+
+    def _tell_everything(self, fresh: list[News]) -> None:
+        for listener in self._listeners:
+            if listener.job_id is None:
+                for news in fresh:
+                    listener.put(news)
 
     def status(self, job_id: str) -> News:
         """One job's whole status object, as it is now."""
@@ -196,3 +214,7 @@ class Feed:
             except (InvalidRequest, FileNotFoundError):
                 continue  # damaged, or moving: it is seen again at the next look
         return told
+
+
+def _of_queue(now: Pause | None) -> News:
+    return News(QUEUE, {"paused": asdict(now) if now else None}, str(time.time_ns()))

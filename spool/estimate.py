@@ -13,7 +13,7 @@ import os
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spool import layout, pause
@@ -25,7 +25,9 @@ from spool.ids import only
 from spool.job import Job
 from spool.layout import STAGE_OF_FOLDER
 from spool.line import PATIENCE, Line, line_in
+from spool.speed import learned, usual_of
 from spool.status import Status
+from spool.tally import Tally
 from spool.trouble import Trouble
 
 WINDOW = 400
@@ -156,7 +158,9 @@ def _look(root: Path, now: float) -> Outlook | None:
     board = Board.read(root)
     if board is None or pause.is_paused(root):
         return None
-    seats = [Seat(slot.name, slot.stages) for slot in board.workers if slot.state not in (OUT, STOPPING)]
+    slots = [slot for slot in board.workers if slot.state not in (OUT, STOPPING)]
+    tallies = {slot.name: Tally(root, slot.name) for slot in slots}
+    seats = [Seat(slot.name, slot.stages, usual_of(tallies[slot.name], slot.stages)) for slot in slots]
     lines = {folder: line_in(root, folder) for folder in STAGE_OF_FOLDER}
     waiting: dict[str, list[Queued]] = {folder: [] for folder in STAGE_OF_FOLDER}
     for rank, (folder, job_id) in enumerate(first_of(lines, WINDOW)):
@@ -166,12 +170,12 @@ def _look(root: Path, now: float) -> Outlook | None:
     running = [work for seat in seats for work in _running(root, seat.name)]
     _forget(waiting, running)
     jobs = [job for queued in waiting.values() for job in queued]
-    spans = spans_for(
-        samples_of(root), board.engine, {job.quality for job in (*jobs, *(work.job for work in running))}
-    )
+    samples = [sample for sample in samples_of(root) if sample.engine == board.engine]
+    known = learned(samples, tallies)
+    spans = spans_for(known.spans, {job.quality for job in (*jobs, *(work.job for work in running))})
     if spans is None:
         return None
-    played = forecast(seats, waiting, running, by_quality(spans))
+    played = forecast(seats, waiting, running, by_quality(spans, known.shares))
     return Outlook(now, played.times, lines, _tail(lines, jobs, played))
 
 
@@ -216,12 +220,14 @@ def _forget(waiting: Mapping[str, Sequence[Queued]], running: Sequence[Running])
             _quality.pop(job_id, None)
 
 
-def _running(root: Path, worker: str) -> Iterator[Running]:
+def _running(root: Path, worker: str) -> Sequence[Running]:
+    """What a worker has in its hands. Its device has the one that was begun last; the others are being finished."""
+    found = []
     folder = root / layout.RUNNING / worker
     try:
         ids = only(os.listdir(folder))
     except FileNotFoundError:
-        return
+        return []
     for job_id in ids:
         told = _facts(folder / job_id)
         try:
@@ -231,9 +237,12 @@ def _running(root: Path, worker: str) -> Iterator[Running]:
         except (FileNotFoundError, InvalidRequest):
             continue
         if told and stage:
+            # The status says so only once the finishing has begun: others may still wait for their turn.
             finishing = stage.name in Status.read(folder / job_id).device
             spent = max(0.0, time.time() - began)
-            yield Running(worker, stage.name, Queued(job_id, *told), spent, finishing)
+            found.append(Running(worker, stage.name, Queued(job_id, *told), spent, finishing))
+    found.sort(key=lambda work: work.spent, reverse=True)
+    return [*(replace(work, finishing=True) for work in found[:-1]), *found[-1:]]
 
 
 def _rounded(seconds: float) -> float:

@@ -8,6 +8,7 @@ that do not exist. The work is O((jobs x stages) log(jobs + posts)), and the sam
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -22,6 +23,8 @@ class Seat:
 
     name: str
     stages: tuple[str, ...]
+    usual: Mapping[str, float] = field(default_factory=dict)
+    """Seconds it measured of a stage, where it did: by them it leaves jobs to faster ones, as the policy says."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,17 @@ class Forecast:
     claims: Sequence[Claim]
 
 
-def by_quality(medians: Mapping[tuple[str, str], Span]) -> Takes:
-    """The same for every seat, by (stage, quality)."""
-    return lambda seat, stage, job: medians[stage, job.quality]
+def by_quality(
+    medians: Mapping[tuple[str, str], Span], shares: Mapping[tuple[str, str], float] | None = None
+) -> Takes:
+    """By (stage, quality), times the share of it that a (seat, stage) takes: 1 where none is known."""
+    known = shares or {}
+
+    def takes(seat: str, stage: str, job: Queued) -> Span:
+        span = medians[stage, job.quality]
+        return Span(span.device * known.get((seat, stage), 1.0), span.finish)
+
+    return takes
 
 
 def forecast(
@@ -127,7 +138,6 @@ class _Post:
     seat: Seat
     rank: int
     busy: bool = False
-    is_asked: bool = False
     finisher_free: float = 0.0
     outstanding: int = 0
 
@@ -157,9 +167,17 @@ class _Model:
         self._posts = {seat.name: _Post(seat, rank) for rank, seat in enumerate(seats)}
         self._geometry_workers = sum("geometry" in seat.stages for seat in seats)
         self._queues = {folder: _Queue() for folder in STAGE_OF_FOLDER}
-        # Seats that take the same stages are alike to the policy, so only the first idle one of each kind is asked.
+        # Seats that take the same stages look into the same folders: they are asked as one, the first idle one first.
         self._idle: dict[tuple[str, ...], list[int]] = {}
         self._ranked = list(self._posts.values())
+        self._others = {
+            (seat.name, stage): [
+                other.usual[stage] for other in seats if other is not seat and stage in other.usual
+            ]
+            for seat in seats
+            for stage in seat.usual
+        }
+        self._leaving: dict[str, dict[str, float]] = {folder: {} for folder in STAGE_OF_FOLDER}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._now = 0.0
@@ -202,32 +220,52 @@ class _Model:
     def _claim(self) -> bool:
         """Let the first idle seat that finds a job take it. False where none does."""
         for stages, idle in self._idle.items():
-            while idle and not self._ranked[idle[0]].may_claim:
-                self._ranked[heappop(idle)].is_asked = False
-            if not idle:
-                continue
-            for folder in policy.order(stages, self._waiting, self._geometry_workers):
-                if self._queues[folder].jobs:
-                    post, job = self._ranked[heappop(idle)], self._queues[folder].take()
-                    post.is_asked = False
-                    stage = STAGE_OF_FOLDER[folder].name
+            for folder in policy.order(stages, self._waiting, self._geometry_workers) if idle else ():
+                post = self._taker(folder, idle) if self._waiting(folder) else None
+                if post:
+                    job, stage = self._take(folder), STAGE_OF_FOLDER[folder].name
                     self._starts.setdefault(job.id, self._now)
                     self._times[job.id] = Times(self._starts[job.id])
                     self._begin(post, stage, job, self._takes(post.seat.name, stage, job))
                     return True
         return False
 
+    def _taker(self, folder: str, idle: Sequence[int]) -> _Post | None:
+        posts = (self._ranked[rank] for rank in idle)
+        return next((post for post in posts if post.may_claim and not self._leaves(post, folder)), None)
+
+    def _leaves(self, post: _Post, folder: str) -> bool:
+        """As `daemon.pace` has it: to faster ones, and never for longer than the job would take here."""
+        stage, name = STAGE_OF_FOLDER[folder].name, post.seat.name
+        mine = post.seat.usual.get(stage, 0.0)
+        others = self._others.get((name, stage), ())
+        faster = min(others, default=mine) < mine
+        if not faster or not policy.leaves_to_faster(mine, others, self._waiting(folder)):
+            self._leaving[folder].pop(name, None)
+            return False
+        if name not in self._leaving[folder]:
+            self._leaving[folder][name] = self._now + mine
+            self._at(self._now + mine, lambda: None)  # it is asked again then
+        return self._now < self._leaving[folder][name]
+
+    def _take(self, folder: str) -> Queued:
+        job = self._queues[folder].take()
+        if not self._waiting(folder):
+            self._leaving[folder].clear()
+        return job
+
     def _waiting(self, folder: str) -> int:
         return len(self._queues[folder].jobs)
 
     def _begin(self, post: _Post, stage: str, job: Queued, span: Span) -> None:
+        if not post.busy:
+            self._idle[post.seat.stages].remove(post.rank)
         post.busy = True
         self._claims.append(Claim(post.seat.name, stage, job.id, self._now, self._now + span.device))
         self._at(self._now + span.device, lambda: self._free(post, stage, job, span.finish))
 
     def _free(self, post: _Post, stage: str, job: Queued, finish: float) -> None:
         """The device's part of the stage is over."""
-        post.busy = False
         if finish > 0:
             self._finish(post, stage, job, finish)
         else:
@@ -242,14 +280,14 @@ class _Model:
         def over() -> None:
             post.outstanding -= 1
             self._advance(stage, job)
-            self._rest(post)
 
         self._at(post.finisher_free, over)
 
     def _rest(self, post: _Post) -> None:
-        if post.may_claim and not post.is_asked:
-            post.is_asked = True
-            heappush(self._idle.setdefault(post.seat.stages, []), post.rank)
+        post.busy = False
+        idle = self._idle.setdefault(post.seat.stages, [])
+        if post.rank not in idle:
+            insort(idle, post.rank)
 
     def _advance(self, stage: str, job: Queued) -> None:
         if stage == "cutout":

@@ -39,6 +39,8 @@ class Sample:
     engine: str
     quality: str
     spans: Mapping[str, Span]
+    seconds: Mapping[str, float]
+    """From begin to end, waiting for the finisher's turn too."""
 
 
 @dataclass(frozen=True)
@@ -79,25 +81,30 @@ def _read(job: Path) -> Sample | None:
         status = json.loads((job / layout.STATUS).read_bytes())
         quality = json.loads((job / layout.REQUEST).read_bytes())["quality"]
         device, finishing = status.get("device", {}), status.get("finishing", {})
+        seconds = {str(stage): float(spent) for stage, spent in status["timings"].items()}
         spans = {
-            stage: Span(float(device.get(stage, seconds)), float(finishing.get(stage, 0.0)))
-            for stage, seconds in status["timings"].items()
+            stage: Span(float(device.get(stage, spent)), float(finishing.get(stage, 0.0)))
+            for stage, spent in seconds.items()
         }
-        return Sample(str(status["engine"]), str(quality), spans)
+        return Sample(str(status["engine"]), str(quality), spans, seconds)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-def spans_for(
-    samples: Iterable[Sample], engine: str, qualities: Iterable[str]
-) -> Mapping[tuple[str, str], Span] | None:
-    """What each stage takes at each of these qualities with an engine; None where a stage was never finished."""
+def medians(samples: Iterable[Sample]) -> Mapping[tuple[str, str], Span]:
+    """What each stage takes at each quality that was finished, by the newest of them."""
     seen: dict[tuple[str, str], list[Span]] = defaultdict(list)
     for sample in samples:
         for name, span in sample.spans.items():
-            if sample.engine == engine and len(seen[name, sample.quality]) < COUNTED:
+            if len(seen[name, sample.quality]) < COUNTED:
                 seen[name, sample.quality].append(span)
-    known = {key: _median(spans) for key, spans in seen.items() if spans}
+    return {key: _median(spans) for key, spans in seen.items()}
+
+
+def spans_for(
+    known: Mapping[tuple[str, str], Span], qualities: Iterable[str]
+) -> Mapping[tuple[str, str], Span] | None:
+    """What each stage takes at each of these qualities; None where a stage was never finished."""
     found: dict[tuple[str, str], Span] = {}
     for quality in qualities:
         for stage in layout.STAGES:

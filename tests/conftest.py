@@ -6,8 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from daemon import models
+from daemon.config import Config
+from spool.spool import Spool
+from tests.client import client_of
+from tests.support import config
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +22,23 @@ def u2net_home() -> Path:
     home = Path(named) if named else Path(__file__).parents[1] / "build" / "u2net"
     models.pull("u2netp", home, print)
     return home
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    """A spool of the test's own, in which a worker `w` may claim."""
+    made = Spool.open(tmp_path / "spool")
+    made.enlist("w")
+    return made
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> TestClient:
+    """A client of a server of that spool."""
+    return client_of(tmp_path / "spool")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Config:
+    """The settings of a service of that spool."""
+    return config(tmp_path / "spool")

@@ -16,13 +16,13 @@ from spool import estimate, history, layout, lock, pause, queue
 from spool.board import IDLE, OUT, Board, Slot
 from spool.estimate import Tail, outlook
 from spool.forecast import Span, Times
-from spool.history import Sample, samples_of, spans_for
+from spool.history import Sample, medians, samples_of, spans_for
 from spool.job import Job
 from spool.spool import Spool
 from spool.status import Status
 from spool.view import look
+from tests.client import client_of
 from tests.support import submit
-from tests.test_httpd import client_of
 
 SECONDS = {"cutout": 1.0, "geometry": 20.0, "texture": 10.0}
 TEXTURE = Slot("texture-0", "texture", "cuda:0", ("cutout", "texture"), IDLE, None, None, 1, 0, 0.0, None, 0)
@@ -113,6 +113,21 @@ def test_what_is_finished_beside_the_device_does_not_hold_it(spool: Spool) -> No
     assert told(spool, second.id)["start"] == 0.0
 
 
+def test_a_device_has_one_job_at_a_time_whatever_else_its_worker_holds(spool: Spool) -> None:
+    finished(spool, device={"geometry": 5.0}, finishing={"geometry": 3.0})
+    held = [submit(spool, "geometry") for _ in range(3)]
+    waits = [submit(spool, "geometry") for _ in range(2)]
+    for at, job in enumerate(held):
+        (job.path / layout.CUTOUT_PNG).write_bytes(b"x")
+        claimed = spool.claim("geometry", "geometry-0")
+        assert claimed and claimed.id == job.id
+        spool.begin(claimed, "geometry")
+        began = time.time() - (12, 7, 2)[at]
+        os.utime(claimed.path / layout.ATTEMPTS, (began, began))
+    # Two wait for the finisher, which tells of neither yet; the third has three seconds of the device before it.
+    assert [told(spool, job.id)["start"] for job in waits] == [pytest.approx(at, abs=1) for at in (3, 8)]
+
+
 @pytest.mark.parametrize("why", ["paused", "nobody", "out"])
 def test_nobody_can_say_while_nothing_is_begun(spool: Spool, why: str) -> None:
     finished(spool)
@@ -129,16 +144,17 @@ def test_nobody_can_say_while_nothing_is_begun(spool: Spool, why: str) -> None:
 
 
 def test_medians_of_the_newest_and_other_qualities_scaled() -> None:
-    def sample(seconds: float, quality: str = "high", engine: str = "e") -> Sample:
-        return Sample(engine, quality, {name: Span(seconds) for name in SECONDS})
+    def sample(seconds: float, quality: str = "high") -> Sample:
+        times = dict.fromkeys(SECONDS, seconds)
+        return Sample("e", quality, {name: Span(spent) for name, spent in times.items()}, times)
 
-    samples = [sample(10), sample(12), sample(500), sample(1, engine="f"), *[sample(99)] * 2]
-    assert spans_for(samples[:4], "e", ["high"]) == {(name, "high"): Span(12) for name in SECONDS}
-    assert spans_for(samples[:2], "e", ["high"]) == {(name, "high"): Span(11) for name in SECONDS}
+    samples = [sample(10), sample(12), sample(500)]
+    assert spans_for(medians(samples), ["high"]) == {(name, "high"): Span(12) for name in SECONDS}
+    assert spans_for(medians(samples[:2]), ["high"]) == {(name, "high"): Span(11) for name in SECONDS}
     old = [*[sample(10)] * history.COUNTED, *[sample(99)] * 50]
-    assert (spans_for(old, "e", ["high"]) or {})["geometry", "high"] == Span(10)
-    assert spans_for(samples, "g", ["high"]) is None and spans_for([], "e", ["high"]) is None
-    known = spans_for([sample(10), sample(3, "draft")], "e", ["draft", "balanced", "high", "ultra"])
+    assert medians(old)["geometry", "high"] == Span(10)
+    assert spans_for(medians([]), ["high"]) is None
+    known = spans_for(medians([sample(10), sample(3, "draft")]), ["draft", "balanced", "high", "ultra"])
     assert known and known["cutout", "ultra"] == Span(10) and known["geometry", "high"] == Span(10)
     assert known["geometry", "draft"].device < known["geometry", "balanced"].device < 10
     assert known["geometry", "ultra"].device > 10

@@ -138,6 +138,41 @@ def test_times_by_quality_and_by_seat() -> None:
     ]
 
 
+def unequal(fast: float, slow: float) -> tuple[list[Seat], Takes]:
+    """Two seats for the geometry that have measured themselves; the slow one is asked first."""
+    seconds = {"geometry-0": slow, "geometry-1": fast}
+    pair = [Seat(name, ("geometry",), {"geometry": usual}) for name, usual in seconds.items()]
+    return pair, lambda seat, stage, job: Span(seconds[seat])
+
+
+def test_a_slow_seat_leaves_the_last_jobs_to_a_faster_one() -> None:
+    pair, span = unequal(10.0, 60.0)
+    told = forecast(pair, {"geometry": jobs(7, model=False)}, [], span)
+    # Seven are more than the fast one will have done within the minute: the slow one takes the first.
+    assert [(claim.seat, claim.job, claim.begins) for claim in told.claims] == [
+        ("geometry-0", "0000", 0.0),
+        *(("geometry-1", f"{at:04}", 10.0 * (at - 1)) for at in range(1, 7)),
+    ]
+    told = forecast(pair, {"geometry": jobs(5, model=False)}, [], span)
+    assert {claim.seat for claim in told.claims} == {"geometry-1"}
+    assert max(times.finishes for times in told.times.values()) == 50.0
+
+
+def test_a_slow_seat_leaves_nothing_for_longer_than_it_would_take() -> None:
+    pair, span = unequal(10.0, 60.0)
+    held = Running("geometry-1", "geometry", Queued("held", "ultra"), spent=0.0)
+
+    def stuck(seat: str, stage: str, job: Queued) -> Span:
+        return Span(500.0) if job.id == "held" else span(seat, stage, job)
+
+    told = forecast(pair, {"geometry": jobs(1, model=False)}, [held], stuck)
+    assert told.times["0000"] == Times(60.0, 120.0)
+    # A job that comes after the folder was empty is left anew.
+    later = [Queued("a", "high", False), Queued("b", "high", False, since=200.0)]
+    told = forecast(pair, {"geometry": later}, [held], stuck)
+    assert told.times["a"] == Times(60.0, 120.0) and told.times["b"] == Times(260.0, 320.0)
+
+
 def drawn(chance: random.Random) -> Takes:
     """Stage times that are drawn once for each job."""
     known: dict[tuple[str, str], Span] = {}

@@ -10,51 +10,11 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from httpd.app import create_app
-from httpd.config import HttpConfig
 from spool import layout
 from spool.ids import new_id
-from spool.settings import read
 from spool.spool import Spool
+from tests.client import ALL, client_of, make, upload
 from tests.support import picture, submit
-
-
-def client_of(root: Path, **environ: str) -> TestClient:
-    config = read(HttpConfig, {"PROTOSCALE_SPOOL": str(root), "PROTOSCALE_RESERVE": "1M", **environ})
-    return TestClient(create_app(config), base_url="http://127.0.0.1:8077", raise_server_exceptions=False)
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> TestClient:
-    return client_of(tmp_path / "spool")
-
-
-@pytest.fixture
-def spool(client: TestClient, tmp_path: Path) -> Spool:
-    spool = Spool(tmp_path / "spool")
-    spool.enlist("w")
-    return spool
-
-
-def upload(client: TestClient, content: bytes | None = None, name: str = "photo.png", **fields: Any) -> Any:
-    return client.post(
-        "/api/upload", files={"file": (name, picture() if content is None else content)}, data=fields
-    )
-
-
-def make(spool: Spool, *products: str, folder: str = "inbox") -> str:
-    """One worker's turn: claim what waits, publish products, move on."""
-    job = spool.claim(folder, "w")
-    assert job
-    for product in products:
-        if product.endswith(".png"):
-            Image.new("RGBA", (300, 200), (200, 30, 30, 255)).save(job.path / product)
-        else:
-            (job.path / product).write_bytes(f"bytes of {product}".encode())
-    return spool.advance(job)
-
-
-ALL = (layout.CUTOUT_PNG, layout.GEOMETRY_GLB, *layout.VIEWS, layout.ANALYSIS, layout.MODEL_GLB)
 
 
 def test_an_upload_waits_for_the_client_to_say_what_it_wants(client: TestClient, spool: Spool) -> None:

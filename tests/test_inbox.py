@@ -23,11 +23,6 @@ SETTLE = 0.3
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool.open(tmp_path / "spool")
-
-
-@pytest.fixture
 def inbox(spool: Spool) -> Inbox:
     return Inbox(spool, SETTLE)
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.farm import MIXES, best_split, bound, drawn, on_cards, split
 from benchmarks.pipeline import RATIOS, Setting, least, run, setting
-from benchmarks.simulate import MIXES, Added, best_split, bound, drawn, makespan, on_cards, predicted, split
+from benchmarks.prediction import Added, makespan, predicted
 from benchmarks.sleeping import Pace
 from spool.forecast import Queued, forecast
 from spool.layout import STAGES

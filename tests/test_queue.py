@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import time
-from pathlib import Path
 
 import pytest
 
@@ -18,13 +17,6 @@ from spool.spool import Spool
 from tests.support import picture, submit
 
 DAY = 86400.0
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    made = Spool.open(tmp_path / "spool")
-    made.enlist("w")
-    return made
 
 
 def born(seconds_ago: float) -> str:

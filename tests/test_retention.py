@@ -26,11 +26,6 @@ def age(path: Path, days: float) -> None:
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool.open(tmp_path / "spool")
-
-
-@pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> Almanac:
     """An almanac of a service that has been running for long enough."""
     monkeypatch.setattr(almanac, "SETTLING", 0.0)

@@ -32,13 +32,6 @@ from tests.support import picture, submit, until
 DOCS = Path(__file__).parents[1] / "docs" / "spool.md"
 
 
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    made = Spool.open(tmp_path / "spool")
-    made.enlist("w")
-    return made
-
-
 class Listener:
     """A watcher that keeps what was called, and fails the fsyncs of one path."""
 

@@ -19,13 +19,6 @@ from spool.view import look
 from tests.support import picture, submit
 
 
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    made = Spool.open(tmp_path / "spool")
-    made.enlist("w")
-    return made
-
-
 def put(job: Job, *products: str) -> None:
     for product in products:
         (job.path / product).write_bytes(b"product")

@@ -28,16 +28,6 @@ from tests.support import SphereEngine, config, picture, submit
 ALL = Post("all-cpu", "cpu", (*TEXTURE_STAGES, *GEOMETRY_STAGES))
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Config:
-    return config(tmp_path / "spool")
-
-
-@pytest.fixture
-def spool(settings: Config) -> Spool:
-    return Spool.open(settings.spool)
-
-
 def worker(spool: Spool, settings: Config, post: Post = ALL) -> Worker:
     spool.enlist(post.name)
     return Worker(spool, settings, post, SphereEngine(), Pulse())

@@ -2,10 +2,18 @@
 
 const $ = (id) => document.getElementById(id);
 
+// What tells whoever asked last, by dialog.
+const tell = new Map();
+for (const dialog of document.querySelectorAll("dialog")) {
+  // The event comes a moment after the dialog closed: by then it may be open again, with the next question.
+  dialog.addEventListener("close", () => dialog.open || tell.get(dialog)?.());
+}
+
 function answered(dialog) {
+  tell.get(dialog)?.();
   return new Promise((resolve) => {
+    tell.set(dialog, () => resolve(dialog.returnValue === "yes"));
     dialog.returnValue = "";
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
     dialog.showModal();
   });
 }

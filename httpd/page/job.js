@@ -106,6 +106,8 @@ export class JobView {
   }
 
   #tags(job) {
+    const there = [...$("job-tags").children].map((item) => item.textContent);
+    if (there.join("\n") === job.tags.join("\n")) return; // the focus may be on one
     const buttons = job.tags.map((tag) => {
       const button = element("button", tag);
       button.type = "button";

@@ -13,7 +13,8 @@ export class JobList {
   #template = document.getElementById("row");
   #rows = new Map();
   #states = new Map();
-  #next = null;
+  #asked = 0;
+  #shown = 0;
   #pages = 1;
   #marked = null;
   #tag = null;
@@ -43,22 +44,23 @@ export class JobList {
   // Read the list and show it; `queue` is the promise of the queue as it is now. Raises what the API raises.
   async refresh(queue) {
     const tag = this.#tag;
+    const turn = ++this.#asked;
     const jobs = [];
-    this.#next = null;
-    while (jobs.length < PAGE * this.#pages) {
-      const { rows, next } = await api.jobs(PAGE, this.#next, tag);
+    let older = null;
+    do {
+      const { rows, next } = await api.jobs(PAGE, older, tag);
       jobs.push(...rows);
-      this.#next = next;
-      if (!next) break;
-    }
+      older = next;
+    } while (older && jobs.length < PAGE * this.#pages);
     const { waiting, running } = await queue;
-    if (tag !== this.#tag) return; // another look is on its way
+    if (tag !== this.#tag || turn < this.#shown) return; // another look is on its way, or was quicker
+    this.#shown = turn;
     this.#expected = new Map([...waiting, ...running].map((job) => [job.job_id, job]));
     const seen = new Set(jobs.map((job) => job.job_id));
     for (const [id, row] of this.#rows) if (!seen.has(id)) this.#forget(id, row);
     jobs.forEach((job, place) => this.#place(job, place));
     this.#none.hidden = jobs.length > 0;
-    this.#older.hidden = !this.#next;
+    this.#older.hidden = !older;
   }
 
   // Show which job is looked at.

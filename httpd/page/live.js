@@ -8,7 +8,7 @@ const EVERY = 1000;
 const SLOWLY = 10000; // beside events: the devices' figures, and what an event lost
 const CLOSEST = 300; // a job reports five times a second; people read more slowly
 const REFUSED = 30000; // too many streams are open: ask again this much later
-const NAMES = ["job", "deleted"];
+const NAMES = ["job", "deleted", "queue"];
 
 export class Watch {
   #look;

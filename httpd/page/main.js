@@ -22,6 +22,8 @@ const view = new JobView({
   tagged: (tag) => show(tag),
   gone: () => {
     location.hash = "";
+    // The button that had the focus goes with the job.
+    $("jobs-heading").focus({ preventScroll: true });
     watch.now();
   },
 });
@@ -72,8 +74,13 @@ async function look() {
   }
 }
 
+// Two may read the same job at once (a look, and a new address), and the older answer may come last.
+let asked = 0;
+let shown = 0;
+
 async function showSelected() {
   const id = selected();
+  const turn = ++asked;
   document.body.dataset.showing = id ? "job" : "list";
   $("welcome").hidden = Boolean(id);
   list.mark(id);
@@ -84,7 +91,8 @@ async function showSelected() {
   }
   try {
     const job = await api.job(id);
-    if (id !== selected()) return;
+    if (id !== selected() || turn < shown) return;
+    shown = turn;
     view.show(job);
     const far = words.isMoving(job) ? `${words.percent(job.progress)} ` : "";
     document.title = `${far}${job.name} · ProtoScale`;

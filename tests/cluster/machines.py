@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.service import ROOT, free_port
+from tests.service import ROOT, free_port, marked
 from tests.support import until
 
 MARK = "PROTOSCALE_TEST_MACHINE"
@@ -188,14 +188,7 @@ class Machine:
 
     def pids(self) -> set[int]:
         """All processes of it."""
-        mark = f"{MARK}={self.mark}".encode()
-        found = set()
-        for entry in os.listdir("/proc"):
-            if entry.isdecimal():
-                with suppress(OSError):
-                    if mark in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0"):
-                        found.add(int(entry))
-        return found
+        return marked(MARK, self.mark)
 
 
 class Rig:

@@ -15,14 +15,9 @@ from starlette.testclient import TestClient
 from httpd import exports
 from spool.job import Job
 from spool.spool import Spool
+from tests.client import client_of
 from tests.exports.models import box, finished
 from tests.support import submit
-from tests.test_httpd import client_of
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> TestClient:
-    return client_of(tmp_path / "spool")
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ from spool import keys
 from spool.errors import InvalidRequest
 from spool.settings import WrongSetting, read
 from spool.spool import Spool
+from tests.client import client_of, upload
 from tests.crash.shim import Call, Shim
 from tests.http.live import server
 from tests.service import free_port
-from tests.test_httpd import client_of, upload
 from tests.test_inbox import without_root
 
 

@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 from httpd import batch
 from spool import keys
 from spool.spool import Spool
+from tests.client import client_of
 from tests.support import picture, submit
-from tests.test_httpd import client_of
 
 GOOD = picture()
 
@@ -33,11 +33,6 @@ def nothing_is_left(root: Path) -> bool:
 @pytest.fixture
 def client(tmp_path: Path) -> TestClient:
     return client_of(tmp_path / "spool", PROTOSCALE_MAX_UPLOAD="64K")
-
-
-@pytest.fixture
-def spool(client: TestClient, tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool")
 
 
 def test_every_picture_becomes_a_job_with_the_wishes_of_the_form(client: TestClient, spool: Spool) -> None:

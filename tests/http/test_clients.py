@@ -14,11 +14,11 @@ from starlette.testclient import TestClient
 from spool import idempotency, keys, layout
 from spool.draft import Draft
 from spool.spool import Spool
+from tests.client import ALL, client_of, make, upload
 from tests.crash.shim import Call, Shim
 from tests.http.live import server
 from tests.service import free_port
 from tests.support import picture, until
-from tests.test_httpd import ALL, client_of, make, upload
 
 PHOTO = base64.b64encode(picture()).decode()
 BLENDER = {
@@ -42,18 +42,6 @@ MODELS_21 = {
     "face_count": 40000,
 }
 """All fields of Hunyuan3D-2.1's GenerationRequest with their defaults."""
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> TestClient:
-    return client_of(tmp_path / "spool")
-
-
-@pytest.fixture
-def spool(client: TestClient, tmp_path: Path) -> Spool:
-    spool = Spool(tmp_path / "spool")
-    spool.enlist("w")
-    return spool
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ import psutil
 import pytest
 
 from httpd.scan import Scan
-from spool import layout
+from spool import layout, pause
 from spool.spool import Spool
 from spool.status import Status
+from tests.client import client_of, make
 from tests.http.live import server
 from tests.service import free_port
 from tests.support import submit, until
-from tests.test_httpd import client_of, make
 
 pytestmark = pytest.mark.service
 LONG = httpx.Timeout(60)
@@ -52,13 +52,6 @@ def stream(port: int, path: str, last: str | None = None) -> Iterator[Iterator[E
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         yield parse(answer.iter_lines())
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    spool = Spool.open(tmp_path / "spool")
-    spool.enlist("w")
-    return spool
 
 
 def test_a_job_is_followed_to_its_end(spool: Spool) -> None:
@@ -116,7 +109,7 @@ def test_all_jobs_are_told_by_every_server_and_again_to_those_who_were_away(spoo
         missed = submit(spool, "held")
         assert make(spool, layout.CUTOUT_PNG) == "geometry"
         with stream(other, "/api/events", event.id) as told:
-            assert next(told).kind == "open"
+            assert [next(told).kind, next(told).kind] == ["open", "queue"]
             found = {event.told["job_id"]: event.told["stage"] for event in (next(told), next(told))}
             assert found == {job.id: "geometry", missed.id: "uploaded"}
             spool.cancel(job.id)
@@ -126,6 +119,24 @@ def test_all_jobs_are_told_by_every_server_and_again_to_those_who_were_away(spoo
             )
             spool.remove(job.id)
             assert next(event for event in told if event.kind == "deleted").told == {"job_id": job.id}
+
+
+def test_a_pause_is_told_to_those_who_listen_to_all(spool: Spool) -> None:
+    port = free_port()
+    with server(spool.root, port):
+        with stream(port, "/api/events") as told:
+            opened = next(told)
+            for reason in ("heat", "noise"):  # the second time its folder is there already
+                pause.pause(spool.root, reason=reason)
+                event = next(told)
+                assert (event.kind, event.told["paused"]["reason"]) == ("queue", reason)
+                pause.resume(spool.root)
+                event = next(told)
+                assert (event.kind, event.told) == ("queue", {"paused": None})
+        pause.pause(spool.root)
+        with stream(port, "/api/events", opened.id) as told:
+            assert next(told).kind == "open"
+            assert next(told).told["paused"]["since"]
 
 
 def test_a_server_with_open_streams_stops_at_once(spool: Spool) -> None:

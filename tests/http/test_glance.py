@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,15 +15,8 @@ from spool.job import Job
 from spool.spool import Spool
 from spool.status import Status
 from spool.view import look
+from tests.client import client_of
 from tests.support import submit, until
-from tests.test_httpd import client_of
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    made = Spool.open(tmp_path / "spool")
-    made.enlist("w")
-    return made
 
 
 def told(glances: Glances, job_id: str) -> dict[str, object]:

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from spool.spool import Spool
+from tests.client import client_of, upload
 from tests.http.live import send, server
 from tests.http.test_decoding import HEIC
 from tests.service import free_port
 from tests.support import picture, until
-from tests.test_httpd import client_of, upload
 
 FORM = {"content-type": "multipart/form-data; boundary=b"}
 

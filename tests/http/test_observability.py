@@ -22,18 +22,10 @@ from spool.board import Board, Slot
 from spool.ids import made_at, new_id
 from spool.logs import REQUEST, to_stderr
 from spool.spool import Spool
+from tests.client import client_of, make, upload
 from tests.http.live import send, server
 from tests.service import ROOT, free_port, running
 from tests.support import picture, submit, until
-from tests.test_httpd import client_of, make, upload
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    spool = Spool.open(tmp_path / "spool")
-    spool.enlist("w")
-    return spool
-
 
 Sample = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

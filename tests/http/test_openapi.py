@@ -17,15 +17,14 @@ from starlette.routing import Route
 
 from httpd import batch, form, tencent
 from httpd.app import ROUTES
-from httpd.openapi import PATHS, document
-from httpd.schemas import SCHEMAS
+from httpd.openapi.document import PATHS, SCHEMAS, document
 from spool import keys, layout, lock
 from spool.board import Board, Slot
 from spool.spool import Spool
+from tests.client import ALL, client_of, make, upload
 from tests.http.live import server
 from tests.service import free_port
 from tests.support import submit
-from tests.test_httpd import ALL, client_of, make, upload
 
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 EXAMPLES = int(os.environ.get("PROTOSCALE_TEST_FUZZ", "2"))

@@ -13,20 +13,8 @@ from spool import keys, pause, reader
 from spool.ids import new_id
 from spool.line import line_in
 from spool.spool import Spool
+from tests.client import client_of
 from tests.support import picture, submit
-from tests.test_httpd import client_of
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> TestClient:
-    return client_of(tmp_path / "spool")
-
-
-@pytest.fixture
-def spool(client: TestClient, tmp_path: Path) -> Spool:
-    spool = Spool(tmp_path / "spool")
-    spool.enlist("w")
-    return spool
 
 
 def sent(client: TestClient, headers: dict[str, str] | None = None, **fields: str) -> Any:

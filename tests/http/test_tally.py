@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from daemon.config import Config
@@ -11,18 +9,8 @@ from daemon.errors import BadJob, Cancelled, EngineError
 from daemon.inquest import put_back
 from spool import tally
 from spool.spool import Spool
-from tests.support import config, submit
+from tests.support import submit
 from tests.test_worker import engine, work_off, worker
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Config:
-    return config(tmp_path / "spool")
-
-
-@pytest.fixture
-def spool(settings: Config) -> Spool:
-    return Spool.open(settings.spool)
 
 
 def failures(spool: Spool) -> dict[str, int]:

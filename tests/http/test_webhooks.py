@@ -21,10 +21,10 @@ from spool import callbacks, layout
 from spool.callbacks import PAUSES, Promise
 from spool.settings import WrongSetting, read
 from spool.spool import Spool
+from tests.client import ALL, client_of, make, upload
 from tests.http.live import send, server
 from tests.service import free_port
 from tests.support import picture, submit, until
-from tests.test_httpd import ALL, client_of, make, upload
 
 SECRET = "a secret of sixteen"
 ON = {
@@ -66,13 +66,6 @@ def receiver() -> Iterator[Receiver]:
         yield made
         made.shutdown()
         thread.join()
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    spool = Spool.open(tmp_path / "spool")
-    spool.enlist("w")
-    return spool
 
 
 def postman(spool: Spool, **environ: str) -> Postman:

@@ -223,6 +223,23 @@ def test_keyboard_only(page: Page, service: Service, ellipse: Path) -> None:
     expect(page.locator("#confirm-yes")).to_be_focused()
     page.keyboard.press("Enter")
     expect(row(page, "ellipse.png")).to_have_count(0)
+    expect(page.locator("#jobs-heading")).to_be_focused()
+
+
+def test_a_question_asked_again_at_once_is_answered_for_itself(page: Page, address: str) -> None:
+    """A dialog tells of its end a moment later: what was Escape for the first question is no answer to the second."""
+    held = httpx.post(f"{address}/api/upload", files={"file": ("held.png", picture())}, timeout=60).json()
+    page.goto(f"/#{held['job_id']}")
+    expect(page.locator("#delete")).to_be_visible()
+    page.evaluate("""() => {
+        document.getElementById("delete").click();
+        document.getElementById("confirm").close();
+        document.getElementById("delete").click();
+    }""")
+    expect(page.locator("#confirm")).to_be_visible()
+    settle(page)
+    page.locator("#confirm-yes").click()
+    expect(row(page, "held.png")).to_have_count(0)
 
 
 def test_many_photos_dropped_and_pasted_and_what_is_no_photo(

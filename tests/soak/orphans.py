@@ -19,7 +19,7 @@ from pathlib import Path
 
 from spool.board import BUSY, slots_of
 from spool.spool import Spool
-from tests.service import Service
+from tests.service import Service, marked
 from tests.support import submit, until
 
 GONE_WITHIN = 30.0
@@ -75,9 +75,9 @@ def rounds(folder: Path, u2net_home: Path, times: int, seed: int, *, work_share:
             else:
                 deadline = time.monotonic() + chance.uniform(0, START)
                 while time.monotonic() < deadline:
-                    seen |= marked(service.spool.root)
+                    seen |= marked("PROTOSCALE_SPOOL", service.spool.root)
                     time.sleep(0.01)
-            seen |= marked(service.spool.root)
+            seen |= marked("PROTOSCALE_SPOOL", service.spool.root)
         finally:
             service.process.kill()
             service.process.wait()
@@ -92,7 +92,7 @@ def _feed(service: Service) -> None:
 
 def _aftermath(service: Service, seen: set[int], working: bool) -> Tally:
     began = time.monotonic()
-    while (left := marked(service.spool.root)) and time.monotonic() - began < GONE_WITHIN:
+    while (left := marked("PROTOSCALE_SPOOL", service.spool.root)) and time.monotonic() - began < GONE_WITHIN:
         seen |= left
         time.sleep(0.01)
     took = time.monotonic() - began
@@ -100,18 +100,6 @@ def _aftermath(service: Service, seen: set[int], working: bool) -> Tally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     return Tally(int(not working), int(working), len(seen), took, len(left))
-
-
-def marked(root: Path) -> set[int]:
-    """The processes that live with this spool in their environment; a zombie's is empty."""
-    mark = f"PROTOSCALE_SPOOL={root}".encode()
-    found = set()
-    for entry in os.listdir("/proc"):
-        if entry.isdecimal():
-            with suppress(OSError):
-                if mark in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0"):
-                    found.add(int(entry))
-    return found
 
 
 def main() -> int:
