@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from spool import durable, layout, priority
+from spool import durable, layout, priority, writeback
 from spool.errors import InvalidRequest
 from spool.job import Job, Request
 from spool.status import Status
@@ -40,11 +39,9 @@ class Draft:
         """Make the draft a job in `folder` with a priority. When this returns, the job survives power loss."""
         if wanted != priority.NORMAL:
             priority.mark(self.root, self.request.id, wanted)
-        with os.scandir(self.path) as entries:
-            for entry in entries:
-                durable.fsync(Path(entry.path))
-        # Last, because it fsyncs the directory too, and with it every name in there.
-        durable.replace_json(self.path / layout.REQUEST, self.request.as_json())
+        if not (self.path / layout.REQUEST).exists():  # an adoption wrote it before it took its file
+            self.write_request()
+        writeback.settle(self.path)
         target = self.root / folder / self.request.id
         durable.move(self.path, target)
         return Job(target, self.request)

@@ -104,7 +104,10 @@ def test_news_and_other_errors_get_nothing(spool: Spool, job: Job) -> None:
 
 
 def test_what_is_not_accepted_yet_gets_nothing(spool: Spool) -> None:
-    with Shim(spool.root, Full("write", ".aside")).installed(), pytest.raises(OSError, match="No space"):
+    with (
+        Shim(spool.root, Full("write", "request.json")).installed(),
+        pytest.raises(OSError, match="No space"),
+    ):
         submit(spool)
     assert ballast.left(spool.root) == WHOLE
     assert spool.waiting("inbox") == []

@@ -12,8 +12,8 @@ import pytest
 
 from daemon.inbox import Inbox
 from daemon.lease import being_written
-from spool import durable
-from spool.draft import resume_adoptions
+from spool import durable, writeback
+from spool.draft import Draft, resume_adoptions
 from spool.job import Job
 from spool.spool import Spool
 from spool.status import Status
@@ -165,11 +165,11 @@ def test_jobs_in_the_inbox_are_not_taken_for_folders(spool: Spool, inbox: Inbox)
     assert job.input.exists()
 
 
-@pytest.mark.parametrize("cut", ["draft", "request", "file"])
+@pytest.mark.parametrize("cut", ["draft", "request", "file", "fsyncs"])
 def test_an_adoption_cut_off_by_a_crash_is_neither_lost_nor_doubled(
     spool: Spool, inbox: Inbox, cut: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process dies after making the draft, after writing the request, after moving the file."""
+    """The process dies after making the draft, after writing the request, after moving the file, after its fsyncs."""
     (spool.root / "inbox" / "photo.png").write_bytes(picture())
 
     class Died(BaseException):
@@ -180,9 +180,11 @@ def test_an_adoption_cut_off_by_a_crash_is_neither_lost_nor_doubled(
 
     with monkeypatch.context() as patch, pytest.raises(Died):
         if cut == "draft":
-            patch.setattr(durable, "replace_json", die)
+            patch.setattr(Draft, "write_request", die)
         elif cut == "request":
             patch.setattr(Path, "rename", _rename_until_the_photo(Path.rename, die))
+        elif cut == "file":
+            patch.setattr(writeback, "settle", die)
         else:
             patch.setattr(durable, "move", die)
         inbox.scan()
