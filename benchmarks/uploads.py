@@ -27,6 +27,8 @@ from spool.spool import Spool
 
 MB = 1_000_000
 BYTES_A_TURN = 320 * MB
+BOUNDARY = b"----WebKitFormBoundary7MA4YWxkTrZu0gWx"
+"""As long as those that clients send."""
 
 
 def measure(full: bool) -> Section:
@@ -104,11 +106,11 @@ def _write(folder: Path, content: bytes, number: int) -> None:
 
 
 def _post(port: int, content: bytes, number: int) -> None:
-    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="photo.jpg"\r\n\r\n'
-    tail = b"\r\n--b--\r\n"
+    head = b"--" + BOUNDARY + b'\r\nContent-Disposition: form-data; name="file"; filename="photo.jpg"\r\n\r\n'
+    tail = b"\r\n--" + BOUNDARY + b"--\r\n"
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     connection.putrequest("POST", "/api/upload")
-    connection.putheader("Content-Type", "multipart/form-data; boundary=b")
+    connection.putheader("Content-Type", "multipart/form-data; boundary=" + BOUNDARY.decode())
     connection.putheader("Content-Length", str(len(head) + len(content) + len(tail)))
     connection.endheaders(head)
     connection.send(content)

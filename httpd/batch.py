@@ -7,10 +7,9 @@ the same limits as if it had come alone.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -24,6 +23,7 @@ from httpd.body import refuse_announced
 from httpd.config import HttpConfig
 from httpd.errors import DISK_FULL, code_of
 from httpd.form import Form, boundary_of, receive
+from httpd.landing import Landing
 from httpd.limits import Ledger
 from httpd.state import config_of, ledger_of, spool_of
 from spool import idempotency
@@ -42,7 +42,7 @@ class Photo:
 
     filename: str
     draft: Draft | None = None
-    file: BinaryIO | None = None
+    file: Landing | None = None
     size: int = 0
     job_id: str | None = None
     code: int = 201
@@ -83,7 +83,8 @@ async def batch(request: Request) -> Response:
     photos = Photos(spool, caller, config)
     form = Form(boundary, photos)
     try:
-        await receive(request, form, limit, config.body_timeout)
+        rest = await receive(request, form, limit, config.body_timeout)
+        await run_in_threadpool(form.end, rest)
         if not photos.all:
             raise HTTPException(422, "the form has no `file`; send each picture in a field called `file`")
         wishes = intake.wishes_of(form.values, config, caller)
@@ -144,26 +145,26 @@ class Photos:
         except SpoolError as refusal:
             photo.refuse(refusal)
         else:
-            photo.file = (photo.draft.path / intake.PART).open("wb")
+            photo.file = Landing(photo.draft.path / intake.PART)
 
-    def write(self, data: bytes) -> None:
+    def write(self, content: bytes | memoryview) -> None:
         """Its next bytes. Those of a refused one are read past."""
         photo = self.all[-1]
         if photo.error is not None:
             return
-        photo.size += len(data)
+        photo.size += len(content)
         if photo.size > self._config.max_upload:
             most = self._config.max_upload
             photo.refuse(HTTPException(413, f"the picture is larger than {most} bytes; send a smaller one"))
             return
         assert photo.file
-        if photo.file.write(data) != len(data):
-            raise OSError(errno.ENOSPC, "short write")
+        photo.file.write(content)
 
     def end(self) -> None:
-        """It is whole."""
-        if self.all[-1].file:
-            self.all[-1].file.close()
+        """It is whole, and on the disk: of so many, none stays open until all are there. Raises OSError."""
+        photo = self.all[-1]
+        if photo.file and photo.error is None:
+            photo.file.settle()
 
     def publish(self, wishes: dict[str, Any], key: str | None) -> None:
         """Make each a job, on the disk when this returns; a photo that cannot be one says why."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -30,8 +31,10 @@ FIELDS = (
     "callback_url",
 )
 MAX_FIELD = 1024
-PIECE = 1 << 20
-"""Bytes that are gathered before they go to a thread: parsing and writing never hold up the event loop."""
+SMALL = 1 << 18
+"""Bytes of a body that are worth a thread of their own while the rest still comes."""
+MOST = 1 << 20
+"""Bytes that are gathered while the thread is busy; then the sender waits."""
 MAX_BOUNDARY = 256
 """What the parser takes; RFC 2046 allows 70."""
 
@@ -42,7 +45,7 @@ class Sink(Protocol):
     def begin(self, filename: str) -> None:
         """A picture begins. Raises HTTPException where there may be none."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, content: bytes | memoryview) -> None:
         """The next bytes of it. Raises OSError."""
 
     def end(self) -> None:
@@ -60,16 +63,28 @@ def boundary_of(request: Request) -> bytes:
     return boundary
 
 
-async def receive(request: Request, form: Form, limit: int, patience: float) -> None:
-    """Feed the body to the form. Raises HTTPException, ClientDisconnect and OSError."""
-    gathered = bytearray()
-    async for chunk in chunks(request, limit, patience):
-        gathered += chunk
-        if len(gathered) >= PIECE:
-            await run_in_threadpool(form.feed, bytes(gathered))
-            gathered.clear()
-    await run_in_threadpool(form.feed, bytes(gathered))
-    form.end()
+async def receive(request: Request, form: Form, limit: int, patience: float) -> list[bytes]:
+    """Feed the body to the form, in a thread, while more of it arrives. Returns its last pieces, for `Form.end`.
+
+    Parsing and writing never hold up the event loop, nor are they more than `MOST` bytes behind it. Raises
+    HTTPException, ClientDisconnect and OSError, and has no thread at work when it returns or raises.
+    """
+    gathered: list[bytes] = []
+    size = 0
+    feeding: asyncio.Task[None] | None = None
+    try:
+        async for piece in chunks(request, limit, patience):
+            gathered.append(piece)
+            size += len(piece)
+            if size >= MOST or (size >= SMALL and (feeding is None or feeding.done())):
+                if feeding:
+                    await feeding
+                feeding = asyncio.create_task(run_in_threadpool(form.feed, gathered))
+                gathered, size = [], 0
+    finally:
+        if feeding:
+            await feeding
+    return gathered
 
 
 class Form:
@@ -84,15 +99,17 @@ class Form:
         self._ended = False
         self._parser = MultipartParser(boundary, self._callbacks())
 
-    def feed(self, chunk: bytes) -> None:
-        """Parse the next bytes. Raises HTTPException for what is no form, or not this one."""
+    def feed(self, pieces: list[bytes]) -> None:
+        """Parse the next bytes. Raises HTTPException for what is no form, or not this one, and OSError."""
         try:
-            self._parser.write(chunk)
+            for piece in pieces:
+                self._parser.write(piece)
         except MultipartParseError as error:
             raise HTTPException(400, f"the form cannot be read: {error}") from None
 
-    def end(self) -> None:
-        """The body is over. Raises HTTPException where the form is not."""
+    def end(self, pieces: list[bytes]) -> None:
+        """The body is over with these. Raises HTTPException where the form is not, and what `feed` does."""
+        self.feed(pieces)
         if not self._ended:
             raise HTTPException(400, "the form ends too early; send it again")
 
@@ -103,7 +120,7 @@ class Form:
             "on_header_value": lambda data, start, end: self._add_header(1, data[start:end]),
             "on_header_end": self._header_end,
             "on_headers_finished": self._headers_finished,
-            "on_part_data": lambda data, start, end: self._part_data(data[start:end]),
+            "on_part_data": lambda data, start, end: self._part_data(memoryview(data)[start:end]),
             "on_part_end": self._part_end,
             "on_end": self._form_end,
         }
@@ -130,11 +147,11 @@ class Form:
         elif self._name not in FIELDS:
             raise HTTPException(422, f"unknown field {self._name!r}; accepted: file, {', '.join(FIELDS)}")
 
-    def _part_data(self, data: bytes) -> None:
+    def _part_data(self, content: memoryview) -> None:
         if self._name in FILE:
-            self._sink.write(data)
+            self._sink.write(content)
             return
-        self._value += data
+        self._value += content
         if len(self._value) > MAX_FIELD:
             raise HTTPException(422, f"field {self._name!r} is longer than {MAX_FIELD} bytes")
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+PIECE = 1 << 20
+"""Bytes that are read from a connection at once: with asyncio's 256 KiB a large body costs half as much again."""
 READER = 60.0
 """Seconds a client may leave what was sent to it unread, before its connection is dropped."""
 MAX_HEADERS = 16 << 10
@@ -30,14 +32,15 @@ _TOO_SLOW = (
 )
 
 
-class PatientProtocol(HttpToolsProtocol):
+class PatientProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     """uvicorn's protocol with two timers: one runs while we wait for the client to speak, one while it must read.
 
     And with a limit to the size of a head, which its parser in C does not have.
     """
 
-    def __init__(self, *args: Any, header_seconds: float, **options: Any) -> None:
+    def __init__(self, *args: Any, header_seconds: float, arrivals: bytearray, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._arrivals = arrivals
         self._header_seconds = header_seconds
         self._in_head = False
         self._head = 0
@@ -57,12 +60,20 @@ class PatientProtocol(HttpToolsProtocol):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(READER * 1000))
         self._await_request()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where the transport lays what comes; asyncio asks for it as a `BufferedProtocol`."""
+        return self._arrivals
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So much came. Nobody keeps the buffer: the parser copies what it hands on."""
+        self.data_received(memoryview(self._arrivals)[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
         """The timer is not wound up again by each byte: the whole head of a request must come in time."""
         if self.transport.is_closing():
             return  # refused: what still comes is not read
         goes_on = self._in_head
-        super().data_received(data)
+        super().data_received(data)  # type: ignore[arg-type]
         if goes_on and self._in_head and not self.transport.is_closing():
             self._head += len(data)
             if self._head > MAX_HEADERS:
@@ -90,9 +101,19 @@ class PatientProtocol(HttpToolsProtocol):
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """The next bytes of a body, unless its request was refused."""
-        if self.cycle:
-            super().on_body(body)
+        """The next bytes of a body, unless its request was refused.
+
+        uvicorn adds them to a bytearray and copies that for whoever asks. What comes while nothing waits, as nearly
+        everything of a large body does, is handed on as it is.
+        """
+        if not self.cycle:
+            return
+        waiting: bytes | bytearray = self.cycle.body
+        if not waiting:
+            self.cycle.body, body = body, b""  # type: ignore[assignment]
+        elif isinstance(waiting, bytes):
+            self.cycle.body = bytearray(waiting)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is whole, unless it was refused."""
@@ -142,4 +163,5 @@ class PatientProtocol(HttpToolsProtocol):
 
 def patient(header_seconds: float) -> Any:
     """A protocol for uvicorn's `http` setting."""
-    return partial(PatientProtocol, header_seconds=header_seconds)
+    # One buffer for all connections: what is read from one is dealt with before another is read from.
+    return partial(PatientProtocol, header_seconds=header_seconds, arrivals=bytearray(PIECE))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-from typing import Any, BinaryIO
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -15,6 +14,7 @@ from httpd.access import caller_of
 from httpd.answers import applied
 from httpd.body import refuse_announced
 from httpd.form import Form, boundary_of, receive
+from httpd.landing import Landing
 from httpd.state import config_of, spool_of
 from spool.draft import Draft
 from spool.view import look
@@ -29,15 +29,15 @@ async def upload(request: Request) -> Response:
     picture = Picture(draft)
     form = Form(boundary, picture)
     try:
-        await receive(request, form, config.max_upload, config.body_timeout)
-        if picture.filename is None:
-            raise HTTPException(422, "the form has no `file`; send the picture in a field called `file`")
-        wishes = intake.wishes_of(form.values, config, caller_of(request))
-        key = request.headers.get("idempotency-key")
-        filename = picture.filename
+        rest = await receive(request, form, config.max_upload, config.body_timeout)
 
         def publish() -> tuple[str, dict[str, Any]]:
-            published = intake.publish(draft, spool, config, filename, wishes, key)
+            form.end(rest)
+            if picture.filename is None:
+                raise HTTPException(422, "the form has no `file`; send the picture in a field called `file`")
+            wishes = intake.wishes_of(form.values, config, caller_of(request))
+            key = request.headers.get("idempotency-key")
+            published = intake.publish(draft, spool, config, picture.filename, wishes, key)
             return published, look(spool, published)
 
         job_id, told = await run_in_threadpool(publish)
@@ -48,7 +48,7 @@ async def upload(request: Request) -> Response:
         await run_in_threadpool(draft.discard)
         raise
     finally:
-        picture.end()
+        picture.close()
     headers = {"Location": f"/api/jobs/{job_id}/status", **applied(request)}
     if job_id != draft.request.id:
         headers["Idempotency-Replayed"] = "true"
@@ -61,22 +61,26 @@ class Picture:
     def __init__(self, draft: Draft) -> None:
         self.filename: str | None = None
         self._draft = draft
-        self._file: BinaryIO | None = None
+        self._file: Landing | None = None
 
     def begin(self, filename: str) -> None:
         """The first is taken. Raises HTTPException for a second."""
         if self.filename is not None:
             raise HTTPException(422, "send one `file` in an upload, or several to /api/batch")
         self.filename = filename
-        self._file = (self._draft.path / intake.PART).open("wb")
+        self._file = Landing(self._draft.path / intake.PART)
 
-    def write(self, data: bytes) -> None:
+    def write(self, content: bytes | memoryview) -> None:
         """The next bytes. Raises OSError."""
         assert self._file
-        if self._file.write(data) != len(data):
-            raise OSError(errno.ENOSPC, "short write")
+        self._file.write(content)
 
     def end(self) -> None:
+        """It is whole. Raises OSError."""
+        assert self._file
+        self._file.end()
+
+    def close(self) -> None:
         """Give the open file back."""
         if self._file:
             self._file.close()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from spool import durable, layout, priority
+from spool import durable, layout, priority, writeback
 from spool.errors import InvalidRequest
 from spool.job import Job, Request
 from spool.status import Status, no_attempts
@@ -42,24 +41,17 @@ class Draft:
         if wanted != priority.NORMAL:
             priority.mark(self.root, self.request.id, wanted)
         self.write_request()
-        self.settle()
+        writeback.settle(self.path)
         return self.move_to(folder)
 
-    def settle(self) -> None:
-        """Put everything in the draft on the disk: the bytes of each file first, then their names."""
-        with os.scandir(self.path) as entries:
-            for entry in entries:
-                durable.fsync(Path(entry.path))
-        durable.fsync(self.path)
-
     def move_to(self, folder: str) -> Job:
-        """Let a settled draft be a job in `folder`. Both folders are on the disk when this returns."""
+        """Let a draft whose files are on the disk be a job in `folder`. Both folders are too when this returns."""
         target = self.root / folder / self.request.id
         durable.move(self.path, target)
         return Job(target, self.request)
 
     def write_request(self) -> None:
-        """Say what is asked for; `settle` puts it on the disk. Not written aside: nobody reads in a draft."""
+        """Say what is asked for; `publish` puts it on the disk. Not written aside: nobody reads in a draft."""
         (self.path / layout.REQUEST).write_bytes(durable.lines(self.request.as_json()))
 
     def discard(self) -> None:
@@ -79,7 +71,7 @@ def adopt(root: Path, file: Path, request: Request, failure: str | None = None) 
     draft.write_request()
     if failure:
         Status(stage="intake", message=failure, error=failure).write(draft.path)
-    draft.settle()
+    writeback.settle(draft.path)
     durable.fsync(draft.path.parent)
     try:
         file.rename(draft.input)
@@ -108,7 +100,7 @@ def resume_adoptions(root: Path) -> list[Job]:
             _give_back(root, path)
             continue
         failed = Status.read(path).error is not None
-        draft.settle()
+        writeback.settle(path)
         finished.append(draft.move_to(layout.FAILED if failed else layout.INBOX))
     return finished
 

@@ -160,11 +160,11 @@ def test_jobs_in_the_inbox_are_not_taken_for_folders(spool: Spool, inbox: Inbox)
     assert job.input.exists()
 
 
-@pytest.mark.parametrize("cut", ["draft", "request", "file"])
+@pytest.mark.parametrize("cut", ["draft", "request", "file", "fsyncs"])
 def test_an_adoption_cut_off_by_a_crash_is_neither_lost_nor_doubled(
     spool: Spool, inbox: Inbox, cut: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process dies after making the draft, after writing the request, after moving the file."""
+    """The process dies after making the draft, after writing the request, after moving the file, after its fsyncs."""
     (spool.root / "inbox" / "photo.png").write_bytes(picture())
 
     class Died(BaseException):
@@ -176,8 +176,8 @@ def test_an_adoption_cut_off_by_a_crash_is_neither_lost_nor_doubled(
     with monkeypatch.context() as patch, pytest.raises(Died):
         if cut == "draft":
             patch.setattr(durable, "lines", die)
-        elif cut == "request":
-            patch.setattr(Path, "rename", _rename_until_the_photo(Path.rename, die))
+        elif cut in ("request", "file"):
+            patch.setattr(Path, "rename", _rename_until_the_photo(Path.rename, die, moved=cut == "file"))
         else:
             patch.setattr(durable, "move", die)
         inbox.scan()
@@ -189,9 +189,11 @@ def test_an_adoption_cut_off_by_a_crash_is_neither_lost_nor_doubled(
     assert list((spool.root / "tmp").iterdir()) == []
 
 
-def _rename_until_the_photo(real: object, die: object) -> object:
+def _rename_until_the_photo(real: object, die: object, *, moved: bool) -> object:
     def rename(source: Path, target: Path) -> Path:
         if source.name == "photo.png":
+            if moved:
+                real(source, target)  # type: ignore[operator]
             die()  # type: ignore[operator]
         return real(source, target)  # type: ignore[operator,no-any-return]
 

@@ -19,7 +19,7 @@ import pytest
 from daemon.inbox import Inbox
 from daemon.retention import sweep_tmp
 from daemon.supervisor import log as supervisor_log
-from spool import durable, filesystem, lock, pause, priority
+from spool import durable, filesystem, lock, pause, priority, writeback
 from spool.draft import ADOPTION, resume_adoptions
 from spool.errors import NoSuchJob, SpoolUnusable
 from spool.job import Job, Request
@@ -81,6 +81,21 @@ def test_invariant_1_a_failed_fsync_is_not_tried_again_and_not_acknowledged(
     calls = [call for call in heard.calls if not call.startswith("unlink")]  # what was written aside goes
     assert calls[-1].startswith("fsync")
     assert calls.count(calls[-1]) == 1
+
+
+def test_invariant_1_a_disk_that_refuses_to_begin_is_heard_and_one_that_cannot_is_not(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        file.write(b"x")
+        file.flush()
+        writeback.begin(file.fileno())
+        closed = os.dup(file.fileno())
+    os.close(closed)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        writeback.begin(closed)
+    ours, theirs = os.pipe()
+    writeback.begin(theirs)  # a pipe has no pages to write
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_invariant_1_a_new_folder_is_on_the_disk_with_those_above_it(tmp_path: Path) -> None:
@@ -307,6 +322,8 @@ def test_invariant_8_the_folder_a_file_came_from_is_fsynced_too(spool: Spool) ->
     with Shim(spool.root, heard).installed():
         (job,) = Inbox(spool, 0.0).scan()
     assert heard.calls[-4:] == [f"rename {job.id}", "fsync inbox", "fsync tmp", "fsync album"]
+    # Never again: a crash in the middle of that would leave a picture without its request.
+    assert heard.calls.count("write request.json") == 1
 
 
 class _FailsAt:

@@ -18,5 +18,6 @@ EQUIVALENT: dict[str, str] = {
     "priority.marked: never `known and known[0] == stamp`": _NOT_KEPT,
     "priority.place: never `not ahead`": "a head start of nothing gives the id back",
     "trouble.boot: raising in `except OSError`": _NO_PROC,
+    "writeback._sync_file_range: raising in `except AttributeError`": "the C libraries that there are have it",
 }
 """The reason, by `Mutant.name`."""

@@ -18,12 +18,12 @@ SPOOL = Path(__file__).parents[2] / "spool"
 MODULES = (
     *("draft", "durable", "filesystem", "lock", "spool", "status", "job"),
     *("trouble", "ballast", "idempotency", "callbacks", "keys"),
-    *("reader", "priority", "pause"),
+    *("reader", "priority", "pause", "writeback"),
 )
 """The files whose loss would break a promise. Not `tally` and `board`: they are news, nothing is decided by them;
 nor what only names, reads, draws or confines (`export`, `view`, `picture`, `confine`, ...); nor `line`, which says
 what to try first: a claim tries until nothing is left."""
-_SYNCS = ("fsync",)
+_SYNCS = ("fsync", "settle")
 _RENAMES = ("rename", "move", "replace", "replace_json")
 _LASTS = ("durable", "durable_too")
 

@@ -221,12 +221,14 @@ class Shim:
             return plain()
         if not set(mode) & set("wax+"):
             return self._do(Call("open", text), plain)
-        if "+" in mode or buffering not in (-1, 1):
+        if "+" in mode or buffering not in (-1, 0, 1):
             raise NotImplementedError(f"the shim does not know open(mode={mode!r}, buffering={buffering})")
         raw = self._do(
             Call("creat", text, content=b"a" if "a" in mode else b"", existed=os.path.lexists(text)),
             lambda: _Raw(self._watcher, text, mode.replace("t", "").replace("b", "") + "b"),
         )
+        if buffering == 0:
+            return raw
         buffered = io.BufferedWriter(raw)
         return buffered if "b" in mode else io.TextIOWrapper(buffered, encoding or "utf-8", errors, newline)
 
