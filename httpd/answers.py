@@ -4,64 +4,61 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""A value as the text of JSON that is sent."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A JSON body and its ETag."""
+class Answer(Response):
+    """A JSON body and its ETag: sent as 200, or as 304 to who has this very version.
 
-    content: bytes
-    etag: str
+    One object serves every request for it, so nothing is added to it on the way.
+    """
 
-    @classmethod
-    def of(cls, value: Any) -> Answer:
-        """`value`, ready to be sent."""
-        content = _json(value).encode()
+    def __init__(self, content: bytes, headers: Mapping[str, str] | None = None) -> None:
+        # Not by way of Response.__init__, which finds out for each answer what is the same for all of these.
+        self.status_code = 200
+        self.background = None
+        self.body = content
         # Weak: the same value may travel gzipped or not.
-        return cls(content, f'W/"{hashlib.sha256(content).hexdigest()[:20]}"')
-
-    @cached_property
-    def response(self) -> Response:
-        """It as 200. One object serves every request for it."""
-        headers = {"ETag": self.etag, "Cache-Control": "no-cache"}
-        return _Again(self.content, 200, headers, "application/json")
-
-
-class _Again(Response):
-    """Sent as often as you like: what is added to the headers on the way (CORS) is added to a copy."""
+        self.etag = f'W/"{hashlib.sha256(content).hexdigest()[:20]}"'
+        self._known = [
+            (b"etag", self.etag.encode()),
+            (b"cache-control", b"no-cache"),
+            *((name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()),
+        ]
+        self.raw_headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(content)),
+            *self._known,
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [*self.raw_headers]})
-        await send({"type": "http.response.body", "body": self.body})
+        """As 200 or 304. The headers are a copy each time: some are added on the way (CORS)."""
+        known = next((value for name, value in scope["headers"] if name == b"if-none-match"), None)
+        is_new = known is None or not _names(known.decode("latin-1"), self.etag)
+        status, headers = (200, [*self.raw_headers]) if is_new else (304, [*self._known])
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body if is_new else b""})
 
 
-def tagged(request: Request, value: Any, headers: dict[str, str] | None = None) -> Response:
-    """200 with `value` as JSON and its ETag, or 304 where the client has this very version."""
-    return sent(request, Answer.of(value), headers)
-
-
-def sent(request: Request, answer: Answer, headers: dict[str, str] | None = None) -> Response:
-    """200 with the answer, or 304 where the client has this very version."""
-    if not headers and not any(name == b"if-none-match" for name, _ in request.scope["headers"]):
-        return answer.response
-    headers = {**(headers or {}), "ETag": answer.etag, "Cache-Control": "no-cache"}
-    if is_known(request, answer.etag):
-        return Response(status_code=304, headers=headers)
-    return Response(answer.content, 200, headers, "application/json")
+def tagged(value: Any, headers: Mapping[str, str] | None = None) -> Answer:
+    """`value` as JSON with its ETag."""
+    return Answer(encode(value).encode(), headers)
 
 
 def is_known(request: Request, etag: str) -> bool:
     """Whether the client has this version already (If-None-Match compares weakly)."""
-    known = request.headers.get("if-none-match", "")
+    return _names(request.headers.get("if-none-match", ""), etag)
+
+
+def _names(known: str, etag: str) -> bool:
     tags = [tag.strip().removeprefix("W/") for tag in known.split(",")]
     return known.strip() == "*" or etag.removeprefix("W/") in tags
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from httpd.access import caller_of
-from httpd.answers import applied, sent, tagged
+from httpd.answers import applied, tagged
 from httpd.limits import check_queue
 from httpd.state import config_of, glances_of, spool_of
 from spool import layout
@@ -28,7 +28,7 @@ LARGEST_PAGE = 500
 async def status(request: Request) -> Response:
     """200 with the status object."""
     # A dozen small system calls: handing them to a thread would cost more than they do.
-    return sent(request, glances_of(request).status(request.path_params["job_id"]))
+    return glances_of(request).status(request.path_params["job_id"])
 
 
 async def one(request: Request) -> Response:
@@ -105,7 +105,7 @@ async def listing(request: Request) -> Response:
     if following:
         url = request.url.include_query_params(limit=limit, before=following)
         headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-    return tagged(request, [summary(one) for one in found], headers)
+    return tagged([summary(one) for one in found], headers)
 
 
 def _listed(spool: Spool, limit: int, before: str | None, tag: str | None) -> tuple[list[Found], str | None]:

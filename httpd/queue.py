@@ -41,7 +41,7 @@ async def look(request: Request) -> Response:
     first, caller = _first(request), caller_of(request)
     seen = await run_in_threadpool(queue.told, spool_of(request), first)
     may = {"prioritise_high": caller.is_admin, "pause": caller.is_admin}
-    return tagged(request, {**seen, "may": may})
+    return tagged({**seen, "may": may})
 
 
 def _first(request: Request) -> int:

@@ -28,7 +28,7 @@ def spool(tmp_path: Path) -> Spool:
 
 
 def told(glances: Glances, job_id: str) -> dict[str, object]:
-    value: dict[str, object] = json.loads(glances.status(job_id).content)
+    value: dict[str, object] = json.loads(bytes(glances.status(job_id).body))
     return value
 
 
