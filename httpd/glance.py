@@ -47,9 +47,13 @@ class Glances:
 
     def status(self, job_id: str) -> Answer:
         """The status object as it is sent. Raises NoSuchJob."""
+        return self.again(job_id) or self._look(job_id)
+
+    def again(self, job_id: str) -> Answer | None:
+        """The same, where the job's directory has not changed since it was told last; None where it must be read."""
         known = self._kept.get(job_id)
         if known is None or _times(known.found) != known.times:
-            return self._look(job_id)
+            return None
         queue = of_the_queue(self._spool, known.found)
         if queue != known.queue:
             known.queue, known.answer = queue, Answer(joined(known.itself, queue))

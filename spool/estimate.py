@@ -160,7 +160,7 @@ def _look(root: Path, now: float) -> Outlook | None:
     lines = {folder: line_in(root, folder) for folder in STAGE_OF_FOLDER}
     waiting: dict[str, list[Queued]] = {folder: [] for folder in STAGE_OF_FOLDER}
     for rank, (folder, job_id) in enumerate(first_of(lines, WINDOW)):
-        if told := _facts(root / folder / job_id):
+        if told := _quality.get(job_id) or _facts(root / folder / job_id):
             rest = Trouble.read(root / folder / job_id).rest_left if rank < RESTING else 0.0
             waiting[folder].append(Queued(job_id, *told, turn=rank, since=rest))
     running = [work for seat in seats for work in _running(root, seat.name)]
