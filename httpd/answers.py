@@ -8,44 +8,46 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """A value as the text of JSON that is sent."""
 
 
-class Answer(Response):
+class Answer:
     """A JSON body and its ETag: sent as 200, or as 304 to who has this very version.
 
-    One object serves every request for it, so nothing is added to it on the way.
+    One object may serve many requests, so nothing is added to it on the way: each is sent headers of its own.
     """
 
-    def __init__(self, content: bytes, headers: Mapping[str, str] | None = None) -> None:
-        # Not by way of Response.__init__, which finds out for each answer what is the same for all of these.
-        self.status_code = 200
-        self.background = None
-        self.body = content
+    __slots__ = ("_more", "body", "etag")
+
+    def __init__(self, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self.body = body
         # Weak: the same value may travel gzipped or not.
-        self.etag = f'W/"{hashlib.sha256(content).hexdigest()[:20]}"'
-        self._known = [
-            (b"etag", self.etag.encode()),
-            (b"cache-control", b"no-cache"),
-            *((name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()),
-        ]
-        self.raw_headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(content)),
-            *self._known,
-        ]
+        self.etag = f'W/"{hashlib.sha256(body).hexdigest()[:20]}"'
+        self._more = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As 200 or 304. The headers are a copy each time: some are added on the way (CORS)."""
-        known = next((value for name, value in scope["headers"] if name == b"if-none-match"), None)
-        is_new = known is None or not _names(known.decode("latin-1"), self.etag)
-        status, headers = (200, [*self.raw_headers]) if is_new else (304, [*self._known])
+        """As an application of ASGI."""
+        headers = [(b"etag", self.etag.encode()), (b"cache-control", b"no-cache")]
+        if self._more:
+            headers += [
+                (name.lower().encode(), value.encode("latin-1")) for name, value in self._more.items()
+            ]
+        if self._is_known(scope):
+            status, body = 304, b""
+        else:
+            status, body = 200, self.body
+            headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body if is_new else b""})
+        await send({"type": "http.response.body", "body": body})
+
+    def _is_known(self, scope: Scope) -> bool:
+        for name, value in scope["headers"]:
+            if name == b"if-none-match":
+                return _names(value.decode("latin-1"), self.etag)
+        return False
 
 
 def tagged(value: Any, headers: Mapping[str, str] | None = None) -> Answer:
