@@ -28,9 +28,10 @@ KEPT = 2000
 _Times = tuple[int, int, int]
 
 
-@dataclass
+@dataclass(slots=True)
 class _Glance:
     found: Found
+    path: str
     times: _Times
     itself: bytes
     """The part of the status that the job's directory tells, as JSON."""
@@ -52,7 +53,7 @@ class Glances:
     def again(self, job_id: str) -> Answer | None:
         """The same, where the job's directory has not changed since it was told last; None where it must be read."""
         known = self._kept.get(job_id)
-        if known is None or _times(known.found) != known.times:
+        if known is None or _times(known.path) != known.times:
             return None
         queue = of_the_queue(self._spool, known.found)
         if queue != known.queue:
@@ -65,12 +66,13 @@ class Glances:
         found, of_the_job, queue = met(self._spool, job_id)
         itself = encode(of_the_job).encode()
         answer = Answer(joined(itself, queue))
-        times = _times(found)
+        path = str(found.job.path)
+        times = _times(path)
         # Only what rested since before the first read can be what was read.
         if times and filesystem.is_past(max(times[1:]), began):
             if len(self._kept) >= KEPT:
                 del self._kept[next(iter(self._kept))]
-            self._kept[job_id] = _Glance(found, times, itself, queue, answer)
+            self._kept[job_id] = _Glance(found, path, times, itself, queue, answer)
         return answer
 
 
@@ -79,10 +81,10 @@ def joined(itself: bytes, queue: Mapping[str, Any]) -> bytes:
     return itself[:-1] + b"," + encode(queue)[1:].encode()
 
 
-def _times(found: Found) -> _Times | None:
+def _times(path: str) -> _Times | None:
     """Which directory lies there, and when it changed; None where the job has moved on."""
     try:
-        seen = os.stat(found.job.path)  # noqa: PTH116 (each status asks)
+        seen = os.stat(path)  # noqa: PTH116 (each status asks)
     except FileNotFoundError:
         return None
     return seen.st_ino, seen.st_mtime_ns, seen.st_ctime_ns

@@ -75,7 +75,7 @@ class Outlook:
     def _rank(self, folder: str, job_id: str) -> int:
         """How many of all that wait are before this job."""
         place = self.lines[folder].at.get(job_id, job_id)
-        return sum(bisect_left(line.places, place) for line in self.lines.values())
+        return sum([bisect_left(line.places, place) for line in self.lines.values()])
 
     def all_done(self) -> Estimate | None:
         """When the last of what runs and waits will be done."""
