@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -84,23 +84,22 @@ class Access:
         await (respond or self.app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
-        headers = Headers(scope=scope)
-        host = headers.get("host", "")
+        # One pass over the headers instead of one for each that is asked for; of two with one name the first counts.
+        headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        host = _text(headers, b"host")
         if host and not self.knows(host):
             # A page that points its own name at 127.0.0.1 would otherwise be read as this server's own page.
             return answer(
                 400, f"this server is not called {host!r}; if it is, name it in PROTOSCALE_ALLOWED_HOSTS"
             )
-        origin = headers.get("origin")
+        origin = _text(headers, b"origin")
         if origin and scope["method"] not in SAFE and not self._is_welcome(origin, host):
             return answer(403, f"pages of {origin} may not do this; name it in CORS_ORIGINS if they may")
-        return self._refusal_by_key(scope, headers)
+        return self._refusal_by_key(scope, _token(headers))
 
-    def _refusal_by_key(self, scope: Scope, headers: Headers) -> ASGIApp | None:
-        token = headers.get("x-api-key") or _bearer(headers.get("authorization", ""))
+    def _refusal_by_key(self, scope: Scope, token: str) -> ASGIApp | None:
         key = keys.check(self._config.spool, token) if token else None
-        open_to_all = scope["path"] in OPEN_PATHS or scope["path"].startswith(PAGE)
-        if key is None and (token or self._require_key) and not open_to_all:
+        if key is None and (token or self._require_key) and not _is_open(scope["path"]):
             return answer(
                 401,
                 "this key is not known; it may have been revoked"
@@ -109,7 +108,7 @@ class Access:
                 {"WWW-Authenticate": "Bearer"},
             )
         role = role_for(scope["method"])
-        if key and not key.may(role) and not open_to_all:
+        if key and not key.may(role) and not _is_open(scope["path"]):
             return answer(403, f"key {key.name!r} has the role {key.role}; this needs {role}")
         scope.setdefault("state", {})["caller"] = _caller(scope, key)
         return None
@@ -137,8 +136,23 @@ def role_for(method: str) -> str:
     return keys.READ if method in SAFE else keys.SUBMIT
 
 
-def _bearer(value: str) -> str:
-    scheme, _, token = value.partition(" ")
+def _is_open(path: str) -> bool:
+    """Whether that is answered without a key."""
+    return path in OPEN_PATHS or path.startswith(PAGE)
+
+
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
+    """A header; empty where it was not sent."""
+    value = headers.get(name)
+    return value.decode("latin-1") if value else ""
+
+
+def _token(headers: Mapping[bytes, bytes]) -> str:
+    """The key that was sent; empty where none was."""
+    own = _text(headers, b"x-api-key")
+    if own:
+        return own
+    scheme, _, token = _text(headers, b"authorization").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
@@ -146,12 +160,15 @@ def _caller(scope: Scope, key: keys.Key | None) -> Caller:
     if key:
         return Caller(f"key:{key.name}", key.role)
     client = scope.get("client")
-    address = client[0] if client else ""
-    # Where no key is needed, everybody who gets here is trusted with everything, as on the command line.
-    return Caller("" if _is_own(address) else address, keys.ADMIN)
+    return _without_key(client[0] if client else "")
 
 
 @lru_cache
+def _without_key(address: str) -> Caller:
+    """Where no key is needed, everybody who gets here is trusted with everything, as on the command line."""
+    return Caller("" if _is_own(address) else address, keys.ADMIN)
+
+
 def _is_own(address: str) -> bool:
     """Whether that is this machine, or a socket in its file system."""
     try:

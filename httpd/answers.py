@@ -4,64 +4,63 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""A value as the text of JSON that is sent."""
 
 
-@dataclass(frozen=True)
 class Answer:
-    """A JSON body and its ETag."""
+    """A JSON body and its ETag: sent as 200, or as 304 to who has this very version.
 
-    content: bytes
-    etag: str
+    One object may serve many requests, so nothing is added to it on the way: each is sent headers of its own.
+    """
 
-    @classmethod
-    def of(cls, value: Any) -> Answer:
-        """`value`, ready to be sent."""
-        content = _json(value).encode()
+    __slots__ = ("_more", "body", "etag")
+
+    def __init__(self, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self.body = body
         # Weak: the same value may travel gzipped or not.
-        return cls(content, f'W/"{hashlib.sha256(content).hexdigest()[:20]}"')
-
-    @cached_property
-    def response(self) -> Response:
-        """It as 200. One object serves every request for it."""
-        headers = {"ETag": self.etag, "Cache-Control": "no-cache"}
-        return _Again(self.content, 200, headers, "application/json")
-
-
-class _Again(Response):
-    """Sent as often as you like: what is added to the headers on the way (CORS) is added to a copy."""
+        self.etag = f'W/"{hashlib.sha256(body).hexdigest()[:20]}"'
+        self._more = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [*self.raw_headers]})
-        await send({"type": "http.response.body", "body": self.body})
+        """As an application of ASGI."""
+        headers = [(b"etag", self.etag.encode()), (b"cache-control", b"no-cache")]
+        if self._more:
+            headers += [
+                (name.lower().encode(), value.encode("latin-1")) for name, value in self._more.items()
+            ]
+        if self._is_known(scope):
+            status, body = 304, b""
+        else:
+            status, body = 200, self.body
+            headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _is_known(self, scope: Scope) -> bool:
+        for name, value in scope["headers"]:
+            if name == b"if-none-match":
+                return _names(value.decode("latin-1"), self.etag)
+        return False
 
 
-def tagged(request: Request, value: Any, headers: dict[str, str] | None = None) -> Response:
-    """200 with `value` as JSON and its ETag, or 304 where the client has this very version."""
-    return sent(request, Answer.of(value), headers)
-
-
-def sent(request: Request, answer: Answer, headers: dict[str, str] | None = None) -> Response:
-    """200 with the answer, or 304 where the client has this very version."""
-    if not headers and not any(name == b"if-none-match" for name, _ in request.scope["headers"]):
-        return answer.response
-    headers = {**(headers or {}), "ETag": answer.etag, "Cache-Control": "no-cache"}
-    if is_known(request, answer.etag):
-        return Response(status_code=304, headers=headers)
-    return Response(answer.content, 200, headers, "application/json")
+def tagged(value: Any, headers: Mapping[str, str] | None = None) -> Answer:
+    """`value` as JSON with its ETag."""
+    return Answer(encode(value).encode(), headers)
 
 
 def is_known(request: Request, etag: str) -> bool:
     """Whether the client has this version already (If-None-Match compares weakly)."""
-    known = request.headers.get("if-none-match", "")
+    return _names(request.headers.get("if-none-match", ""), etag)
+
+
+def _names(known: str, etag: str) -> bool:
     tags = [tag.strip().removeprefix("W/") for tag in known.split(",")]
     return known.strip() == "*" or etag.removeprefix("W/") in tags
 

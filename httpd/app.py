@@ -29,6 +29,7 @@ from httpd.config import HttpConfig
 from httpd.feed import Feed
 from httpd.glance import Glances
 from httpd.limits import Ledger
+from httpd.shortcut import Shortcut
 from httpd.traffic import Counts, Traffic
 from spool.errors import SpoolError
 from spool.spool import Spool
@@ -37,7 +38,9 @@ GZIP = Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
 """For long texts. Pictures are compressed already, and a model must answer ranges."""
 
 ROUTES = (
-    Route("/api/jobs/{job_id}/status", jobs.status),  # first, because it is what clients ask again and again
+    Route(
+        "/api/jobs/{job_id}/status", jobs.status
+    ),  # first, because it is what clients ask most (`httpd.shortcut`)
     Route("/", page.home),
     Route("/page/{file:path}", page.file),
     Route("/health", health.health),
@@ -91,9 +94,12 @@ def create_app(config: HttpConfig, *, require_key: bool | None = None) -> Starle
         allow_headers=["*"],
         expose_headers=["Link", "ETag", "Content-Disposition", "Location", "Retry-After", "X-Request-ID"],
     )
+    spool = Spool.open(config.spool)
+    glances = Glances(spool)
+    shortcut = Middleware(Shortcut, glances=glances)
     app = Starlette(
         routes=list(ROUTES),
-        middleware=[traffic, cors, access] if config.cors_origins else [traffic, access],
+        middleware=[traffic, *([cors] if config.cors_origins else []), access, shortcut],
         exception_handlers={
             SpoolError: errors.spool_error,
             HTTPException: errors.http_error,
@@ -104,8 +110,8 @@ def create_app(config: HttpConfig, *, require_key: bool | None = None) -> Starle
     app.state.config = config
     app.state.require_key = demanded
     app.state.counts = counts
-    app.state.spool = Spool.open(config.spool)
+    app.state.spool = spool
     app.state.ledger = Ledger()
-    app.state.feed = Feed(app.state.spool)
-    app.state.glances = Glances(app.state.spool)
+    app.state.feed = Feed(spool)
+    app.state.glances = glances
     return app

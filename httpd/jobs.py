@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from httpd.access import caller_of
-from httpd.answers import applied, sent, tagged
+from httpd.answers import Answer, applied, tagged
 from httpd.limits import check_queue
 from httpd.state import config_of, glances_of, spool_of
 from spool import layout
@@ -25,13 +25,13 @@ DEFAULT_PAGE = 50
 LARGEST_PAGE = 500
 
 
-async def status(request: Request) -> Response:
+async def status(request: Request) -> Answer:
     """200 with the status object."""
     # A dozen small system calls: handing them to a thread would cost more than they do.
-    return sent(request, glances_of(request).status(request.path_params["job_id"]))
+    return glances_of(request).status(request.path_params["job_id"])
 
 
-async def one(request: Request) -> Response:
+async def one(request: Request) -> Answer | Response:
     """GET: the status object. DELETE: the job is gone."""
     return await (delete if request.method == "DELETE" else status)(request)
 
@@ -97,7 +97,7 @@ async def delete(request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def listing(request: Request) -> Response:
+async def listing(request: Request) -> Answer:
     """200 with a page of jobs, newest first, with `tag` only of those; the next page is in the Link header."""
     limit, before, tag = _page(request)
     found, following = await run_in_threadpool(_listed, spool_of(request), limit, before, tag)
@@ -105,7 +105,7 @@ async def listing(request: Request) -> Response:
     if following:
         url = request.url.include_query_params(limit=limit, before=following)
         headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-    return tagged(request, [summary(one) for one in found], headers)
+    return tagged([summary(one) for one in found], headers)
 
 
 def _listed(spool: Spool, limit: int, before: str | None, tag: str | None) -> tuple[list[Found], str | None]:

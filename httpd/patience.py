@@ -14,6 +14,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from httpd.cork import Cork
+
 PIECE = 1 << 20
 """Bytes that are read from a connection at once: with asyncio's 256 KiB a large body costs half as much again."""
 READER = 60.0
@@ -50,7 +52,7 @@ class PatientProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection that says nothing is as slow as any other."""
-        super().connection_made(transport)
+        super().connection_made(Cork(transport, self.loop))  # type: ignore[arg-type]
         with contextlib.suppress(OSError, AttributeError):  # not a TCP socket, or not Linux
             # Also for the last bytes of a closed connection, which no timer of ours sees.
             sock: socket.socket = transport.get_extra_info("socket")

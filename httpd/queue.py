@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from httpd.access import Caller, caller_of
-from httpd.answers import tagged
+from httpd.answers import Answer, tagged
 from httpd.body import chunks
 from httpd.state import config_of, spool_of
 from spool import pause as pauses
@@ -36,12 +36,12 @@ def check_level(caller: Caller, wanted: str) -> str:
     return wanted
 
 
-async def look(request: Request) -> Response:
+async def look(request: Request) -> Answer:
     """200 with what runs and waits, in order, with estimates; and what this caller may ask of the queue."""
     first, caller = _first(request), caller_of(request)
     seen = await run_in_threadpool(queue.told, spool_of(request), first)
     may = {"prioritise_high": caller.is_admin, "pause": caller.is_admin}
-    return tagged(request, {**seen, "may": may})
+    return tagged({**seen, "may": may})
 
 
 def _first(request: Request) -> int:

@@ -63,48 +63,53 @@ class Traffic:
         request_id = _request_id(scope)
         token = REQUEST.set(request_id)
         began = time.perf_counter()
-        told = {"code": 0, "stream": False}
+        code, is_stream = 0, False
 
         async def tell(message: Message) -> None:
+            nonlocal code, is_stream
             if message["type"] == "http.response.start":
-                headers = message["headers"]
-                told["code"] = message["status"]
-                told["stream"] = any(
-                    name == b"content-type" and value.startswith(b"text/event-stream")
-                    for name, value in headers
-                )
-                message["headers"] = [
-                    *((name, value) for name, value in headers if name != b"x-request-id"),
-                    (b"x-request-id", request_id.encode()),
-                ]
+                code = message["status"]
+                headers = [(b"x-request-id", request_id.encode())]
+                for header in message["headers"]:
+                    name, value = header
+                    if name == b"content-type":
+                        is_stream = value.startswith(b"text/event-stream")
+                    if name != b"x-request-id":
+                        headers.append(header)
+                message["headers"] = headers
             await send(message)
 
         try:
             await self.app(scope, receive, tell)
         finally:
-            self._count(scope, told, time.perf_counter() - began)
+            self._count(scope, code, time.perf_counter() - began, is_stream)
             REQUEST.reset(token)
 
-    def _count(self, scope: Scope, told: dict[str, Any], seconds: float) -> None:
+    def _count(self, scope: Scope, code: int, seconds: float, is_stream: bool) -> None:
+        """`code` is 0 where nothing was answered."""
         method = scope["method"] if scope["method"] in _METHODS else "other"
         call = _call(scope)
-        self._counts.answered(method, call, told["code"] or "none").inc()
-        if not told["stream"]:
+        self._counts.answered(method, call, code or "none").inc()
+        if not is_stream:
             self._counts.took(call).observe(seconds)
         # Clients poll: what only reads, and succeeds, is worth a line only to who looks for it.
-        level = logging.DEBUG if method in _QUIET and told["code"] < 400 else logging.INFO
+        level = logging.DEBUG if method in _QUIET and code < 400 else logging.INFO
         if log.isEnabledFor(level):
             facts = {
                 "method": method,
                 "path": scope["path"],
-                "status": told["code"],
+                "status": code,
                 "seconds": round(seconds, 4),
             }
-            log.log(level, "%s %s %s", method, scope["path"], told["code"] or "(gone)", extra=facts)
+            log.log(level, "%s %s %s", method, scope["path"], code or "(gone)", extra=facts)
 
 
 def _request_id(scope: Scope) -> str:
-    given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
+    given = ""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            given = value.decode("latin-1")
+            break
     return given if _ID.fullmatch(given) else f"{_PROCESS}{next(_numbers) & 0xFFFFFFFF:08x}"
 
 

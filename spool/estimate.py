@@ -77,7 +77,7 @@ class Outlook:
     def _rank(self, folder: str, job_id: str) -> int:
         """How many of all that wait are before this job."""
         place = self.lines[folder].at.get(job_id, job_id)
-        return sum(bisect_left(line.places, place) for line in self.lines.values())
+        return sum([bisect_left(line.places, place) for line in self.lines.values()])
 
     def all_done(self) -> Estimate | None:
         """When the last of what runs and waits will be done."""
@@ -164,7 +164,7 @@ def _look(root: Path, now: float) -> Outlook | None:
     lines = {folder: line_in(root, folder) for folder in STAGE_OF_FOLDER}
     waiting: dict[str, list[Queued]] = {folder: [] for folder in STAGE_OF_FOLDER}
     for rank, (folder, job_id) in enumerate(first_of(lines, WINDOW)):
-        if told := _facts(root / folder / job_id):
+        if told := _quality.get(job_id) or _facts(root / folder / job_id):
             rest = Trouble.read(root / folder / job_id).rest_left if rank < RESTING else 0.0
             waiting[folder].append(Queued(job_id, *told, turn=rank, since=rest))
     running = [work for seat in seats for work in _running(root, seat.name)]

@@ -82,11 +82,13 @@ def _kept_reading(
     look: Callable[[Path, str], T],
     length: Callable[[T], int],
 ) -> T:
-    # These times are read before the names, and so are never newer than they are.
-    stamp = (os.stat(f"{root}/{folder}").st_mtime_ns, priority.changed_at(root))  # noqa: PTH116 (each status asks)
     known = kept.get((root, folder))
     began = time.monotonic()
-    if known and ((known.settled and known.stamp == stamp) or began < known.good_until):
+    if known and began < known.good_until:
+        return known.told  # whatever changed meanwhile: it need not be asked
+    # These times are read before the names, and so are never newer than they are.
+    stamp = (os.stat(f"{root}/{folder}").st_mtime_ns, priority.changed_at(root))  # noqa: PTH116 (each status asks)
+    if known and known.settled and known.stamp == stamp:
         return known.told
     told = look(root, folder)
     cost = time.monotonic() - began

@@ -65,11 +65,6 @@ def stage_of(found: Found) -> str:
     return found.status.stage or "cutout"
 
 
-def status_object(spool: Spool, found: Found) -> dict[str, Any]:
-    """The public status of one job."""
-    return {**of_the_job(found), **of_the_queue(spool, found)}
-
-
 def of_the_job(found: Found) -> dict[str, Any]:
     """The part of a status that the files in the job's directory tell, and the folder it lies in."""
     request, status, attempts = found.job.request, found.status, read_attempts(found.job.path)
@@ -81,8 +76,6 @@ def of_the_job(found: Found) -> dict[str, Any]:
         "stage": stage_of(found),
         "error": _error(found),
         "message": status.message,
-        "queue_position": None,
-        "estimate": None,
         "engine": status.engine,
         "timings": dict(status.timings),
         "notes": list(status.notes),
@@ -91,7 +84,6 @@ def of_the_job(found: Found) -> dict[str, Any]:
         "name": request.name,
         "source": request.source,
         "quality": request.quality,
-        "priority": priority.NORMAL,
         "tags": list(request.tags),
         "seed": request.seed,
         "created_at": request.created,
@@ -157,15 +149,16 @@ def estimated(spool: Spool, found: Found) -> dict[str, float] | None:
 
 def look(spool: Spool, job_id: str) -> dict[str, Any]:
     """Find a job and tell it. Raises NoSuchJob."""
-    return met(spool, job_id)[1]
+    _, of_itself, of_queue = met(spool, job_id)
+    return {**of_itself, **of_queue}
 
 
-def met(spool: Spool, job_id: str) -> tuple[Found, dict[str, Any]]:
-    """Find a job and tell it, with how it was met. Raises NoSuchJob."""
+def met(spool: Spool, job_id: str) -> tuple[Found, dict[str, Any], dict[str, Any]]:
+    """Find a job: how it was met, and the two parts of its status. Raises NoSuchJob."""
     for _ in range(4):
         found = spool.find(job_id)
         try:
-            return found, status_object(spool, found)
+            return found, of_the_job(found), of_the_queue(spool, found)
         except FileNotFoundError:
             continue  # it moved between two reads
     raise NoSuchJob(job_id)

@@ -20,7 +20,7 @@ from tests.support import submit, until
 
 
 def told(glances: Glances, job_id: str) -> dict[str, object]:
-    value: dict[str, object] = json.loads(glances.status(job_id).content)
+    value: dict[str, object] = json.loads(bytes(glances.status(job_id).body))
     return value
 
 
