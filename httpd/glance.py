@@ -1,9 +1,10 @@
 """Statuses that are still true: told again as long as the job's directory has not changed.
 
 A status is put together from half a dozen small files, and people ask for the same one again and again. All of
-those files are replaced by renames within the job's directory, and moving the job is a rename of it: each sets the
-directory's times. So one `stat` says whether what was told last time still holds. Nothing is believed that was not
-looked at; what does not lie in the directory (the place in the queue, the estimate, the priority) is asked for anew.
+those files are replaced by renames within the job's directory, moving the job is a rename of it, and an attempt that
+is counted in place touches it: each sets the directory's times. So one `stat` says whether what was told last time
+still holds. Nothing is believed that was not looked at; what does not lie in the directory (the place in the queue,
+the estimate, the priority) is asked for anew.
 
 With each job that is taken, all behind it have a new place and a new estimate. So a status is kept as JSON in two
 parts: that of the job, which only its directory changes, is not put into words again for that.

@@ -116,6 +116,7 @@ def _overwrite(path: Path, at: int, content: bytes) -> None:
             os.fdatasync(descriptor)  # the time of the change may get to the disk when it likes
     finally:
         os.close(descriptor)
+    os.utime(path.parent)  # as a rename does it: readers go by the folder's times
 
 
 def clear_asides(folder: Path) -> None:
