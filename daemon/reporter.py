@@ -33,12 +33,32 @@ class Beat(Protocol):
 class Reporter:
     """Hands out progress callbacks for the parts of a job and writes what they say."""
 
-    def __init__(self, job: Job, status: Status, pulse: Beat, drained: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        status: Status,
+        pulse: Beat,
+        drained: Callable[[], bool],
+        *,
+        usual: float | None = None,
+    ) -> None:
+        """`usual` says how many seconds such an attempt takes, where that is known.
+
+        What is over before anybody could read of it is not announced: its first news are due as all others are.
+        """
         self._job = job
         self.status = status
         self._pulse = pulse
         self._drained = drained
-        self._written = 0.0
+        self._written = time.monotonic() if usual is not None and usual < EVERY else float("-inf")
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Where an attempt ends early: tell what is untold, because whoever judges the attempt goes on from there."""
+        if kind:
+            self._write()
 
     def part(self, name: str) -> Progress:
         """The callback for one part (a stage, or `finishing`) of the job."""
@@ -72,8 +92,11 @@ class Reporter:
         now = time.monotonic()
         if now - self._written >= EVERY:
             self._written = now
-            with disk.unimportant(f"status of job {self._job.id}"):
-                self.status.write(self._job.path)
+            self._write()
+
+    def _write(self) -> None:
+        with disk.unimportant(f"status of job {self._job.id}"):
+            self.status.write(self._job.path)
 
     def note(self, *notes: str) -> None:
         """Tell the person who sent the photo something, once."""

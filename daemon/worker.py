@@ -216,10 +216,12 @@ class Worker:
             attempts=attempts,
             device={name: seconds for name, seconds in before.device.items() if name != stage.name},
         )
-        report = Reporter(job, status, self.pulse, self._drain_is_over)
+        usual = self._tally.usual(stage.name)
+        report = Reporter(job, status, self.pulse, self._drain_is_over, usual=usual)
         self._loaded = True
         self._attempts += 1
-        rest = self.perform(stage.name, job, report)
+        with report:
+            rest = self.perform(stage.name, job, report)
         if rest is None or self.finisher is None:
             return report.status
         device = {**report.status.device, stage.name: round(time.monotonic() - attempt.began, 3)}

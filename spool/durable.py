@@ -154,10 +154,13 @@ _json = json.JSONEncoder().encode
 
 
 def lines(value: Any) -> bytes:
-    """JSON with a line for each key of an object. `indent` would take the encoder in Python, ten times as long."""
+    """JSON with a line for each key of an object, keys that are plain words.
+
+    `indent` would take the encoder in Python, ten times as long.
+    """
     if not isinstance(value, dict):
         return f"{_json(value)}\n".encode()
-    told = ",\n".join(f"  {_json(key)}: {_json(one)}" for key, one in value.items())
+    told = ",\n".join(f'  "{key}": {_json(one)}' for key, one in value.items())
     return f"{{\n{told}\n}}\n".encode()
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from daemon.config import Config
+from daemon.errors import EngineError
 from daemon.worker import Worker
 from spool import layout, pause
 from spool.job import Job
 from spool.spool import Spool
 from spool.status import Status, read_attempts
+from spool.tally import ENOUGH
 from tests.crash.shim import Call, Shim
 from tests.support import config, submit
 from tests.test_worker import ALL, engine, work_off, worker
@@ -40,6 +43,22 @@ def settings(tmp_path: Path) -> Config:
 @pytest.fixture
 def spool(settings: Config) -> Spool:
     return Spool.open(settings.spool)
+
+
+class Writes:
+    """Keeps what is written into one job's status."""
+
+    def __init__(self, job: Job) -> None:
+        self.told: list[dict[str, object]] = []
+        self._id = job.id
+
+    def before(self, call: Call) -> None:
+        pass
+
+    def after(self, call: Call) -> None:
+        path = Path(call.path)
+        if call.name == "write" and path.parent.name == self._id and layout.STATUS in path.name:
+            self.told.append(json.loads(call.content))
 
 
 @pytest.fixture
@@ -91,6 +110,28 @@ def test_what_is_said_of_it_meanwhile_is_true(spool: Spool, of: Worker) -> None:
         (stage, stage, ALL.name) for stage in layout.STAGE_NAMED
     }
     assert [list(status.timings) for status in seen.values()] == [[], ["cutout"], ["cutout", "geometry"]]
+
+
+def test_what_is_over_before_anybody_could_read_of_it_is_not_announced(spool: Spool, of: Worker) -> None:
+    for _ in range(ENOUGH):
+        of._tally.stage("geometry", 0.001)
+    job = submit(spool)
+    watch = Writes(job)
+    with Shim(spool.root, watch).installed():
+        assert of.step()
+    assert [status["stage"] for status in watch.told][:2] == ["cutout", "texture"]
+    assert Status.read(spool.find(job.id).job.path).timings.keys() == set(layout.STAGE_NAMED)
+
+
+def test_what_it_was_to_tell_is_told_where_it_fails(spool: Spool, of: Worker) -> None:
+    for _ in range(ENOUGH):
+        of._tally.stage("geometry", 0.001)
+    engine(of).trouble["geometry"] = [EngineError("out of memory")]
+    job = submit(spool)
+    assert of.step()
+    status = spool.find(job.id).status
+    assert (status.notes, list(status.timings)) == (("a note from the cut-out",), ["cutout"])
+    assert status.message == "trying again: out of memory"
 
 
 @pytest.mark.parametrize("folder", [layout.GEOMETRY, layout.TEXTURE])
