@@ -76,9 +76,10 @@ async def receive(request: Request, form: Form, limit: int, patience: float) -> 
         async for piece in chunks(request, limit, patience):
             gathered.append(piece)
             size += max(len(piece), LEAST)
+            if feeding and (feeding.done() or size >= PIECE):
+                await feeding  # what it found wrong is told before more is taken
+                feeding = None
             if size >= PIECE:
-                if feeding:
-                    await feeding
                 feeding = asyncio.create_task(run_in_threadpool(form.feed, gathered))
                 gathered, size = [], 0
     finally:

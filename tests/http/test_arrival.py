@@ -140,6 +140,29 @@ def test_a_body_that_comes_byte_by_byte_is_not_gathered_as_a_million_objects() -
     assert sum(fed) == len(whole)
 
 
+def test_what_is_wrong_with_a_form_is_told_before_all_of_it_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forms, "PIECE", 1000)
+    monkeypatch.setattr(forms, "LEAST", 1)
+    whole = body(bytes(3000)).replace(b'name="file"', b'name="nonsense"')
+    taken = 0
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal taken
+        yield whole[:2000]
+        while True:  # a sender with patience: nothing below is ever a batch
+            taken += 1
+            await anyio.sleep(0.01)
+            yield b"x"
+
+    async def scene() -> None:
+        with anyio.fail_after(60):
+            await receive(request(pieces()), Form(BOUNDARY, Kept()), 1 << 30, 60)
+
+    with pytest.raises(HTTPException, match="unknown field"):
+        anyio.run(scene)
+    assert taken < 1000
+
+
 @pytest.mark.parametrize("end", ["gone", "too large", "disk"])
 def test_nothing_is_written_any_more_when_a_body_is_over(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever hears of the end removes the draft: a thread that is still at it would be in the way."""
