@@ -3,18 +3,23 @@
     python -m benchmarks uploads
 
 The program has as many threads as there are clients; each writes its files one after the other and fsyncs them. The
-clients are threads of one process that send what was read into memory before; both take turns.
+clients are threads of one process that send what was read into memory before. How much of the rate is theirs, and how
+much asyncio's, is told by the same clients at a bare server that drops the bytes, and at one that only writes and
+fsyncs them (`benchmarks/sink.py`). All take turns. What a turn wrote is emptied, not deleted: ext4 passes over every
+inode that was freed in the last minutes, and would charge the next turn for it.
 """
 
 from __future__ import annotations
 
 import http.client
+import itertools
 import os
-import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +27,10 @@ import psutil
 
 from benchmarks.figures import Curve, Figure, Plot, Section
 from benchmarks.overhead import a_photo
-from benchmarks.reads import server
+from benchmarks.reads import Served, server
+from benchmarks.reads import _running as running
 from spool.spool import Spool
+from tests.service import free_port
 
 MB = 1_000_000
 BYTES_A_TURN = 320 * MB
@@ -32,37 +39,49 @@ BOUNDARY = b"----WebKitFormBoundary7MA4YWxkTrZu0gWx"
 
 
 def measure(full: bool) -> Section:
-    """Every size with every number of clients, ours and the program in turns."""
-    sizes, clients, turns = ((1, 5, 20), (1, 2, 4, 8, 16, 32), 5) if full else ((1, 20), (1, 8), 2)
+    """Every size with every number of clients, ours, the program and the bare servers in turns."""
+    sizes, clients, turns = ((1, 5, 20), (1, 2, 4, 8, 16, 32), 5) if full else ((1, 20), (1, 8), 3)
     volume = BYTES_A_TURN if full else BYTES_A_TURN // 8
     figures, curves, memory = [], [], []
     photo = a_photo()
     with tempfile.TemporaryDirectory(prefix="protoscale-bench-") as folder:
         spool = Spool.open(Path(folder) / "spool")
-        raw = Path(folder) / "raw"
-        with server(spool, PROTOSCALE_MAX_UPLOAD="64M") as ours:
+        raw, kept = Path(folder) / "raw", Path(folder) / "kept"
+        raw.mkdir()
+        kept.mkdir()
+        with (
+            server(spool, PROTOSCALE_MAX_UPLOAD="64M") as ours,
+            _sink() as dropping,
+            _sink(kept) as keeping,
+        ):
+            for served in (ours, dropping, keeping):
+                _post(served.port, photo)  # the first request imports what the others find
             process = psutil.Process(ours.pid)
             idle = process.memory_info().rss
+            numbers = itertools.count()
+            ways: dict[str, Callable[[bytes], object]] = {
+                "program": lambda content: _write(raw / str(next(numbers)), content),
+                "ours": lambda content: _post(ours.port, content),
+                "dropped": lambda content: _post(dropping.port, content),
+                "kept": lambda content: _post(keeping.port, content),
+            }
             for size in sizes:
                 content = photo + bytes(size * MB - len(photo))
                 shares = []
                 for count in clients:
                     each = max(1, volume // (size * MB * count))
-                    mine, theirs = [], []
+                    took: dict[str, list[float]] = {way: [] for way in ways}
+                    costs = []
                     for _ in range(turns):
-                        theirs.append(_timed(count, each, partial(_write, raw, content)))
-                        shutil.rmtree(raw, ignore_errors=True)
-                        mine.append(_timed(count, each, partial(_post, ours.port, content)))
-                        for path in (spool.root / "held").iterdir():
-                            shutil.rmtree(path)
+                        for way, one in ways.items():
+                            before = sum(process.cpu_times()[:2])
+                            took[way].append(_timed(count, each, partial(one, content)))
+                            if way == "ours":
+                                costs.append(1000 * (sum(process.cpu_times()[:2]) - before) / (count * each))
                         memory.append(process.memory_info().rss)
-                    ratios = [b / a for a, b in zip(mine, theirs, strict=True)]
-                    name = f"{size} MB, {count} client{'s' if count > 1 else ''}"
-                    figures.append(Figure(f"{name}: rate to the program's", "x", ratios, 0.8, at_most=False))
-                    figures.append(
-                        Figure(f"{name}: rate", "MB/s", [size * each * count / one for one in mine])
-                    )
-                    shares.append(figures[-2].median)
+                        _empty(raw, kept, spool.root / "held")
+                    figures += _figures(f"{size} MB, {_clients(count)}", size * each * count, took, costs)
+                    shares.append(figures[-5].median)
                 curves.append(Curve(f"{size} MB", clients, shares))
     figures.append(
         Figure("memory of the server, the most over what it had idle", "MB", [(max(memory) - idle) / MB])
@@ -74,18 +93,55 @@ def measure(full: bool) -> Section:
         "uploads",
         "Uploads",
         f"{turns} turns of {volume / MB:.0f} MB each; multipart, one connection a client, all on the disk before the "
-        "answer; the program writes and fsyncs files of the same size with as many threads",
+        "answer; the program writes and fsyncs files of the same size with as many threads; the bare servers on "
+        "asyncio parse no form and make no job",
         figures,
         plots=[Plot("uploads", "Uploads against write and fsync", "clients", "rate, x", curves, log_x=True)],
     )
 
 
-def _timed(clients: int, each: int, one: Callable[[int], None]) -> float:
+def _figures(name: str, megabytes: int, took: dict[str, list[float]], costs: list[float]) -> list[Figure]:
+    """The ratio that is held against the reach, and what it is made of."""
+    program = took["program"]
+
+    def ratio(way: str) -> list[float]:
+        return [theirs / mine for mine, theirs in zip(took[way], program, strict=True)]
+
+    return [
+        Figure(f"{name}: rate to the program's", "x", ratio("ours"), 0.8, at_most=False),
+        Figure(f"{name}: rate", "MB/s", [megabytes / one for one in took["ours"]]),
+        Figure(f"{name}: CPU of the server an upload", "ms", costs),
+        Figure(f"{name}: a bare server that drops the bytes, to the program", "x", ratio("dropped")),
+        Figure(f"{name}: a bare server that writes and fsyncs them, to the program", "x", ratio("kept")),
+    ]
+
+
+def _clients(count: int) -> str:
+    return f"{count} client{'s' if count > 1 else ''}"
+
+
+@contextmanager
+def _sink(folder: Path | None = None) -> Iterator[Served]:
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.sink", str(port), *([str(folder)] if folder else [])]
+    with running(command, port, None, {**os.environ}) as served:
+        yield served
+
+
+def _empty(*folders: Path) -> None:
+    """Give the disk back what lies in the files below these, not their inodes."""
+    for folder in folders:
+        for path in folder.rglob("*"):
+            if path.is_file() and path.suffix != ".json":
+                os.truncate(path, 0)
+
+
+def _timed(clients: int, each: int, one: Callable[[], object]) -> float:
     """Seconds for so many clients to do `each` in a row."""
 
     def work(client: int) -> None:
-        for turn in range(each):
-            one(client * each + turn)
+        for _ in range(each):
+            one()
 
     began = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
@@ -93,9 +149,8 @@ def _timed(clients: int, each: int, one: Callable[[int], None]) -> float:
     return time.perf_counter() - began
 
 
-def _write(folder: Path, content: bytes, number: int) -> None:
-    folder.mkdir(exist_ok=True)
-    descriptor = os.open(folder / str(number), os.O_WRONLY | os.O_CREAT)
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
     try:
         left = memoryview(content)
         while left:
@@ -105,7 +160,7 @@ def _write(folder: Path, content: bytes, number: int) -> None:
         os.close(descriptor)
 
 
-def _post(port: int, content: bytes, number: int) -> None:
+def _post(port: int, content: bytes) -> None:
     head = b"--" + BOUNDARY + b'\r\nContent-Disposition: form-data; name="file"; filename="photo.jpg"\r\n\r\n'
     tail = b"\r\n--" + BOUNDARY + b"--\r\n"
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)

@@ -31,10 +31,10 @@ FIELDS = (
     "callback_url",
 )
 MAX_FIELD = 1024
-SMALL = 1 << 18
-"""Bytes of a body that are worth a thread of their own while the rest still comes."""
-MOST = 1 << 20
-"""Bytes that are gathered while the thread is busy; then the sender waits."""
+PIECE = 1 << 20
+"""Bytes that are gathered before a thread parses and writes them; meanwhile as many may be gathered again."""
+LEAST = 1 << 12
+"""What a piece counts at least: of a body that comes byte by byte, not a million objects are gathered."""
 MAX_BOUNDARY = 256
 """What the parser takes; RFC 2046 allows 70."""
 
@@ -66,8 +66,8 @@ def boundary_of(request: Request) -> bytes:
 async def receive(request: Request, form: Form, limit: int, patience: float) -> list[bytes]:
     """Feed the body to the form, in a thread, while more of it arrives. Returns its last pieces, for `Form.end`.
 
-    Parsing and writing never hold up the event loop, nor are they more than `MOST` bytes behind it. Raises
-    HTTPException, ClientDisconnect and OSError, and has no thread at work when it returns or raises.
+    Parsing and writing never hold up the event loop; a sender that is faster waits for them. Raises HTTPException,
+    ClientDisconnect and OSError, and has no thread at work when it returns or raises.
     """
     gathered: list[bytes] = []
     size = 0
@@ -75,10 +75,11 @@ async def receive(request: Request, form: Form, limit: int, patience: float) -> 
     try:
         async for piece in chunks(request, limit, patience):
             gathered.append(piece)
-            size += len(piece)
-            if size >= MOST or (size >= SMALL and (feeding is None or feeding.done())):
-                if feeding:
-                    await feeding
+            size += max(len(piece), LEAST)
+            if feeding and (feeding.done() or size >= PIECE):
+                await feeding  # what it found wrong is told before more is taken
+                feeding = None
+            if size >= PIECE:
                 feeding = asyncio.create_task(run_in_threadpool(form.feed, gathered))
                 gathered, size = [], 0
     finally:
