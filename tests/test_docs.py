@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli.__main__ import parser
+from daemon.cli.parser import parser
 from daemon.config import Config
 from httpd.app import ROUTES
 from httpd.config import HttpConfig
