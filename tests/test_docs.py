@@ -56,6 +56,21 @@ def test_every_command_is_documented() -> None:
     assert told == set(commands)
 
 
+def test_every_file_that_a_text_names_is_there() -> None:
+    """The texts for people, and the docstrings."""
+    ours = ("daemon", "spool", "httpd", "tests", "benchmarks", "systemd", "examples", "docs")
+    texts = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    texts += [path for folder in ours for path in (ROOT / folder).rglob("*.py")]
+    named = re.compile(rf"`((?:{'|'.join(ours)})/[\w./-]*\w)`")
+    missing = [
+        f"{text.relative_to(ROOT)}: {name}"
+        for text in texts
+        for name in named.findall(text.read_text())
+        if not (ROOT / name).exists()
+    ]
+    assert not missing
+
+
 @pytest.mark.parametrize("document", ["docs/spool.md", "docs/design.md"])
 def test_every_file_of_a_job_is_documented(document: str) -> None:
     text = (ROOT / document).read_text()
