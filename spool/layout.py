@@ -27,7 +27,6 @@ GEOMETRY_GLB = "geometry.glb"
 MODEL_GLB = "model.glb"
 ANALYSIS = "analysis.json"
 VIEWS = ("view_0.png", "view_1.png", "view_2.png", "view_3.png")
-VIEW_NAMES = ("front", "right", "back", "left")
 
 PRODUCTS = (CUTOUT_PNG, GEOMETRY_GLB, *VIEWS, MODEL_GLB, ANALYSIS)
 

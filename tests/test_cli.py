@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from daemon.cli import exits
-from daemon.cli.__main__ import main, parser
+from daemon.cli.__main__ import main
 from daemon.cli.package import NotOurs, check_ours
+from daemon.cli.parser import parser
 from spool import layout, lock
 from spool.ids import new_id
 from spool.spool import Spool

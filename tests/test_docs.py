@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli.__main__ import parser
+from daemon.cli.parser import parser
 from daemon.config import Config
 from httpd.app import ROUTES
 from httpd.config import HttpConfig
@@ -54,6 +54,21 @@ def test_every_command_is_documented() -> None:
     told = {match for row in table("Commands") for match in re.findall(r"`protoscale ([\w-]+)", row[0])}
     (commands,) = (action.choices for action in parser()._actions if isinstance(action.choices, dict))
     assert told == set(commands)
+
+
+def test_every_file_that_a_text_names_is_there() -> None:
+    """The texts for people, and the docstrings."""
+    ours = ("daemon", "spool", "httpd", "tests", "benchmarks", "systemd", "examples", "docs")
+    texts = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    texts += [path for folder in ours for path in (ROOT / folder).rglob("*.py")]
+    named = re.compile(rf"`((?:{'|'.join(ours)})/[\w./-]*\w)`")
+    missing = [
+        f"{text.relative_to(ROOT)}: {name}"
+        for text in texts
+        for name in named.findall(text.read_text())
+        if not (ROOT / name).exists()
+    ]
+    assert not missing
 
 
 @pytest.mark.parametrize("document", ["docs/spool.md", "docs/design.md"])

@@ -13,21 +13,20 @@ export class JobList {
   #template = document.getElementById("row");
   #rows = new Map();
   #states = new Map();
-  #asked = 0;
-  #shown = 0;
   #pages = 1;
   #marked = null;
   #tag = null;
   #expected = new Map();
   #news = [];
 
-  constructor(list, none, older) {
+  // `changed` is called where more is to be shown.
+  constructor(list, none, older, changed) {
     this.#list = list;
     this.#none = none;
     this.#older = older;
-    older.addEventListener("click", async () => {
+    older.addEventListener("click", () => {
       this.#pages++;
-      await this.refresh(api.queue(PAGE));
+      changed();
     });
   }
 
@@ -44,7 +43,6 @@ export class JobList {
   // Read the list and show it; `queue` is the promise of the queue as it is now. Raises what the API raises.
   async refresh(queue) {
     const tag = this.#tag;
-    const turn = ++this.#asked;
     const jobs = [];
     let older = null;
     do {
@@ -53,8 +51,7 @@ export class JobList {
       older = next;
     } while (older && jobs.length < PAGE * this.#pages);
     const { waiting, running } = await queue;
-    if (tag !== this.#tag || turn < this.#shown) return; // another look is on its way, or was quicker
-    this.#shown = turn;
+    if (tag !== this.#tag) return; // another look is on its way
     this.#expected = new Map([...waiting, ...running].map((job) => [job.job_id, job]));
     const seen = new Set(jobs.map((job) => job.job_id));
     for (const [id, row] of this.#rows) if (!seen.has(id)) this.#forget(id, row);

@@ -3,7 +3,7 @@
 
 import { hasKey, routes } from "./api.js";
 
-export const EVENTS = "api/events";
+const EVENTS = "api/events";
 const EVERY = 1000;
 const SLOWLY = 10000; // beside events: the devices' figures, and what an event lost
 const CLOSEST = 300; // a job reports five times a second; people read more slowly

@@ -15,7 +15,7 @@ const WIDE = matchMedia("(min-width: 52rem)");
 
 const selected = () => /^#([0-9a-f-]{36})$/.exec(location.hash)?.[1] ?? null;
 
-const list = new JobList($("jobs"), $("none"), $("older"));
+const list = new JobList($("jobs"), $("none"), $("older"), () => watch.now());
 const queue = new QueueView({ changed: () => watch.now(), failed: tell });
 const view = new JobView({
   changed: () => watch.now(),

@@ -20,7 +20,7 @@ import {
 
 const FIELD = 32; // degrees, upright
 const START = { azimuth: 28, height: 14 }; // degrees: enough to the side to see that it is a body
-export const SIDES = { front: 0, right: 90, back: 180, left: 270 }; // as the four views are taken
+const SIDES = { front: 0, right: 90, back: 180, left: 270 }; // as the four views are taken
 const CLOSE = 0.84; // of the distance at which even the box's corners fit
 const LIGHT = 0.75; // the photo's own light is in the texture already
 const ROOM = 64; // pixels of a side of the surroundings: soft light needs no more, and 256 cost a slow device seconds

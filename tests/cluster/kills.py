@@ -1,6 +1,6 @@
 """Random kills of actors, machines, envoys and the head while jobs run: nothing is lost, nothing is published twice.
 
-Run `python -m tests.cluster.kills --jobs 2000 --kills 200`; `tests/cluster/test_kills.py` runs the quick form. The
+Run `python -m tests.cluster.kills --jobs 2000 --kills 200`; `tests/cluster/test_cluster.py` runs the quick form. The
 stages sleep (`tests.cluster.serve`), everything else is real: Ray, its nodes, the supervisor, envoys and outposts.
 """
 

@@ -30,7 +30,7 @@ from tests.page.browser import (
     tab,
 )
 from tests.service import ROOT, Service, running
-from tests.support import picture, until
+from tests.support import picture, submit, until
 
 pytestmark = [
     pytest.mark.service,
@@ -240,6 +240,18 @@ def test_a_question_asked_again_at_once_is_answered_for_itself(page: Page, addre
     settle(page)
     page.locator("#confirm-yes").click()
     expect(row(page, "held.png")).to_have_count(0)
+
+
+def test_older_jobs_are_shown_when_they_are_asked_for(page: Page, service: Service) -> None:
+    held = [submit(service.spool, "held", views=False, model=False).id for _ in range(51)]
+    expect(page.locator("#older")).to_be_visible()
+    expect(page.locator("#jobs li")).to_have_count(50)
+    page.locator("#older").click()
+    expect(page.locator(f"#jobs li[data-job='{held[0]}']")).to_be_visible()
+    expect(page.locator("#older")).to_be_hidden()
+    for job in held:
+        service.spool.remove(job)
+    expect(page.locator(f"#jobs li[data-job='{held[0]}']")).to_have_count(0)
 
 
 def test_many_photos_dropped_and_pasted_and_what_is_no_photo(
