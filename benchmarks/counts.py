@@ -173,11 +173,20 @@ def in_process() -> dict[str, float]:
         unchanged = partial(read, waiting[-1])
         while files_opened(unchanged):  # until its times are past
             pass
+        here, there = (spool.root / folder / waiting[-2] for folder in (layout.INBOX, "running/w"))
+
+        def moved() -> None:
+            nonlocal here, there
+            here.rename(there)
+            here, there = there, here
+            read(waiting[-1])  # it has another place now
+
         found = {
             "function calls a claim": claimed,
             "files opened a status read of a waiting job that changed": opened[layout.INBOX],
             "files opened a status read of a finished job that changed": opened[layout.DONE],
             "function calls a status read": calls(unchanged),
+            "function calls a status read of a job whose queue moved": calls(moved),
             KEPT: kept(unchanged),
             "function calls a status read of a job that changed": calls(partial(changed, at_inbox)),
             "bytes allocated at most in a status read": allocated(partial(changed, at_inbox)),

@@ -4,8 +4,9 @@ Two ways to look, made for folders that hold 100,000 jobs. A reader keeps the wh
 the folder changed. A claimer takes from the head and needs no more than that: it reads the first thousand at a time.
 
 A long line that changes all the time would be read all the time. So a reading of more than a hundred jobs counts for
-a while, 20 times as long as it took: at most a twentieth of the time goes into reading, and what is told of 1,000
-jobs may be some milliseconds old, of 100,000 a second or two. Short lines are always read as they are.
+a while, 20 times as long as it took: at most a twentieth of the time goes into reading, and what is known of 1,000
+jobs may be some milliseconds old, of 100,000 a second or two. Who only tells places may ask for less still. Short
+lines are always read as they are.
 """
 
 from __future__ import annotations
@@ -61,13 +62,18 @@ class Line:
 class _Reading(Generic[T]):
     stamp: tuple[int, int]
     settled: bool
+    began: float
+    is_long: bool
     good_until: float
     told: T
 
 
-def line_in(root: Path, folder: str) -> Line:
-    """The line in `folder`, read again only where it changed."""
-    return _kept_reading(_lines, root, folder, _read, len)
+def line_in(root: Path, folder: str, at_least: float = 0.0) -> Line:
+    """The line in `folder`, read again only where it changed.
+
+    A reading of more than `SHORT` jobs counts for `at_least` so many seconds.
+    """
+    return _kept_reading(_lines, root, folder, _read, len, at_least)
 
 
 def how_many(root: Path, folder: str) -> int:
@@ -81,10 +87,11 @@ def _kept_reading(
     folder: str,
     look: Callable[[Path, str], T],
     length: Callable[[T], int],
+    at_least: float = 0.0,
 ) -> T:
     known = kept.get((root, folder))
     began = time.monotonic()
-    if known and began < known.good_until:
+    if known and known.is_long and began < max(known.good_until, known.began + at_least):
         return known.told  # whatever changed meanwhile: it need not be asked
     # These times are read before the names, and so are never newer than they are.
     stamp = (os.stat(f"{root}/{folder}").st_mtime_ns, priority.changed_at(root))  # noqa: PTH116 (each status asks)
@@ -94,8 +101,8 @@ def _kept_reading(
     cost = time.monotonic() - began
     if len(kept) >= _KEPT:
         kept.clear()
-    good_until = began + (1 + PATIENCE) * cost if length(told) > SHORT else 0.0
-    kept[root, folder] = _Reading(stamp, filesystem.is_past(max(stamp)), good_until, told)
+    settled, is_long = filesystem.is_past(max(stamp)), length(told) > SHORT
+    kept[root, folder] = _Reading(stamp, settled, began, is_long, began + (1 + PATIENCE) * cost, told)
     return told
 
 

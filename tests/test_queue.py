@@ -228,3 +228,21 @@ def test_tags_are_kept_and_checked(spool: Spool) -> None:
             Request.new(source="cli", name="a.png", suffix=".png", tags=wrong)
     with pytest.raises(InvalidRequest, match="list"):
         Request.new(source="cli", name="a.png", suffix=".png", tags="shop")
+
+
+def test_a_place_in_a_long_line_may_be_told_on_and_in_a_short_one_never(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "SHORT", 2)
+    monkeypatch.setattr(line, "PATIENCE", 0.0)
+    ids = [new_id() for _ in range(4)]
+    fill(spool, "geometry", ids)
+    places = []
+    for job_id in ids[:3]:
+        places.append(
+            [line_in(spool.root, "geometry", seconds).position(ids[3]) for seconds in (1e9, 0.0, 1e9)]
+        )
+        (spool.root / "geometry" / job_id).rmdir()
+    # Read once; told on where that is enough, until it is short: then a reading counts for nothing that is past.
+    assert places == [[3, 3, 3], [3, 2, 2], [2, 1, 1]]
+    assert line_in(spool.root, "geometry", 1e9).position(ids[3]) == 0
