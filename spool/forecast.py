@@ -177,6 +177,7 @@ class _Model:
             for seat in seats
             for stage in seat.usual
         }
+        # Until when which seat leaves what waits in a folder to faster ones, by folder and name.
         self._leaving: dict[str, dict[str, float]] = {folder: {} for folder in STAGE_OF_FOLDER}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
