@@ -252,8 +252,10 @@ class Worker:
         """Whether a job that belongs in `folder` now is what this worker would claim next.
 
         It is then not laid into that folder to be taken out again. Whatever waits, be it behind this job, ends that:
-        who goes first is decided in the folders.
+        who goes first is decided in the folders. So do jobs at the finisher, which are collected between two claims.
         """
+        if self.finisher and self.finisher.outstanding:
+            return False
         if folder not in self._heads or self.draining or self._may_not_claim or self.outgrown():
             return False
         for better in self._folders():

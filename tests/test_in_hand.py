@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from daemon.config import Config
 from daemon.errors import EngineError
+from daemon.finisher import Finished, Finisher
 from daemon.worker import Worker
 from spool import layout, pause
 from spool.job import Job
@@ -158,6 +160,22 @@ def test_what_waits_further_back_does_not(spool: Spool, of: Worker) -> None:
 
     engine(of).during = arrives
     assert moves(spool, of, job) == [ALL.name, "done"]
+
+
+class FinisherAtWork:
+    """One that has not ended yet what it was given."""
+
+    outstanding, full = 1, False
+
+    def ended(self) -> list[Finished]:
+        return []
+
+
+def test_jobs_at_the_finisher_are_collected_between_two_stages(spool: Spool, of: Worker) -> None:
+    job = submit(spool)
+    of.finisher = cast(Finisher, FinisherAtWork())
+    engine(of).trouble["geometry"] = [AssertionError("it is another step's")]
+    assert moves(spool, of, job) == [ALL.name, "geometry"]
 
 
 def test_a_pause_lays_it_down(spool: Spool, of: Worker) -> None:
