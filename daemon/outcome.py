@@ -22,7 +22,7 @@ from daemon import disk, joblog
 from daemon.config import Config
 from daemon.errors import BadJob, Cancelled, EngineError
 from daemon.pulse import Pulse
-from daemon.reporter import Drained
+from daemon.reporter import Drained, tell
 from spool import layout, policy, tally
 from spool.job import Job
 from spool.layout import STAGE_OF_FOLDER, Stage
@@ -126,8 +126,7 @@ class Outcomes:
             status = replace(status, progress=100.0, message="done")
             status.write(job.path, durable_too=True, named=False)  # `advance` sees to the names
         else:
-            with disk.unimportant(f"status of job {job.id}"):
-                status.write(job.path)
+            tell(job, status)
         self.spool.advance(job)
         log.info("job %s: %s took %.2f s, on to %s/", job.id, stage.name, seconds, folder)
         return None
@@ -146,16 +145,17 @@ class Outcomes:
             self.spool.fail(job.path, f"{stage.name} failed {tried} times; the last time: {reason}")
         else:
             Trouble.read(job.path).resting(policy.rest_after(tried)).write(job.path)
-            self._tell(job, f"trying again: {reason}")
+            _say(job, f"trying again: {reason}")
             self.spool.advance(job)
 
     def put_back(self, job: Job, stage: Stage, message: str, *, refund: bool = True) -> None:
         """Back to its folder, the attempt not counted: it was not the job's fault."""
         if refund:
             refund_attempt(job.path, stage.name)
-        self._tell(job, message)
+        _say(job, message)
         self.spool.advance(job)
 
-    def _tell(self, job: Job, message: str) -> None:
-        with disk.unimportant(f"status of job {job.id}"):
-            replace(Status.read(job.path), message=message, worker=None).write(job.path)
+
+def _say(job: Job, message: str) -> None:
+    """Of a job that nobody works on for now."""
+    tell(job, replace(Status.read(job.path), message=message, worker=None))

@@ -30,6 +30,12 @@ class Beat(Protocol):
     def step(self) -> None: ...
 
 
+def tell(job: Job, status: Status) -> None:
+    """Write a job's news. Trouble with the disk lets them go by: the job matters more."""
+    with disk.unimportant(f"status of job {job.id}"):
+        status.write(job.path)
+
+
 class Reporter:
     """Hands out progress callbacks for the parts of a job and writes what they say."""
 
@@ -58,7 +64,7 @@ class Reporter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Where an attempt ends early: tell what is untold, because whoever judges the attempt goes on from there."""
         if kind:
-            self._write()
+            tell(self._job, self.status)
 
     def part(self, name: str) -> Progress:
         """The callback for one part (a stage, or `finishing`) of the job."""
@@ -92,11 +98,7 @@ class Reporter:
         now = time.monotonic()
         if now - self._written >= EVERY:
             self._written = now
-            self._write()
-
-    def _write(self) -> None:
-        with disk.unimportant(f"status of job {self._job.id}"):
-            self.status.write(self._job.path)
+            tell(self._job, self.status)
 
     def note(self, *notes: str) -> None:
         """Tell the person who sent the photo something, once."""

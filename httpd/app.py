@@ -38,9 +38,8 @@ GZIP = Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
 """For long texts. Pictures are compressed already, and a model must answer ranges."""
 
 ROUTES = (
-    Route(
-        "/api/jobs/{job_id}/status", jobs.status
-    ),  # first, because it is what clients ask most (`httpd.shortcut`)
+    # First, because it is what clients ask most (`httpd.shortcut`).
+    Route("/api/jobs/{job_id}/status", jobs.status),
     Route("/", page.home),
     Route("/page/{file:path}", page.file),
     Route("/health", health.health),

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from daemon import disk, joblog
+from daemon import joblog
 from daemon.cluster import parcel
 from daemon.cluster.parcel import Attempt
 from daemon.config import Config
 from daemon.errors import DaemonError
 from daemon.finisher import Finished, Finisher, Finishing
+from daemon.reporter import tell
 from spool import policy
 from spool.job import Job
 from spool.layout import STAGE_NAMED
@@ -140,8 +141,7 @@ class FarFinisher:
             if word.is_over:
                 found.append(self._received(word, self._works.pop(word.attempt)))
             elif word.status.stage and (work := self._works.get(word.attempt)):
-                with disk.unimportant(f"status of job {work.job.id}"):
-                    _merged(work.status, word.status).write(work.job.path)
+                tell(work.job, _merged(work.status, word.status))
         return found
 
     def stop(self) -> list[Finishing]:

@@ -8,12 +8,10 @@ from typing import Any
 
 import anyio
 import pytest
-import uvicorn
 from starlette.types import Receive, Scope, Send
-from uvicorn.server import ServerState
 
-from httpd import patience
 from httpd.cork import SMALL, Cork
+from tests.http.live import in_loop
 
 
 class Wire(asyncio.Transport):
@@ -111,23 +109,15 @@ def test_a_stream_is_heard_piece_by_piece_though_nothing_follows() -> None:
 
     async def scene() -> None:
         nonlocal heard
-        config = uvicorn.Config(stream, lifespan="off", log_config=None)
-        state, make = ServerState(), patience.patient(60.0)
-        server = await asyncio.get_running_loop().create_server(
-            lambda: make(config=config, server_state=state, app_state={}), "127.0.0.1", 0
-        )
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        with anyio.fail_after(60):
-            assert b"x-early: yes" in await reader.readuntil(b"\r\n\r\n")
-            assert all(isinstance(one.transport, Cork) for one in state.connections)
-            heard.set()
-            assert (await reader.read()).endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
-        writer.close()
-        await writer.wait_closed()
-        server.close()
-        while state.connections:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0)  # the server's socket is closed in the loop's next turn
+        async with in_loop(stream, 60.0) as (address, state):
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            with anyio.fail_after(60):
+                assert b"x-early: yes" in await reader.readuntil(b"\r\n\r\n")
+                assert all(isinstance(one.transport, Cork) for one in state.connections)
+                heard.set()
+                assert (await reader.read()).endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+            writer.close()
+            await writer.wait_closed()
 
     asyncio.run(scene())
