@@ -56,14 +56,15 @@ class Reporter:
         self.status = status
         self._pulse = pulse
         self._drained = drained
+        self._announced = False
         self._written = time.monotonic() if usual is not None and usual < EVERY else float("-inf")
 
     def __enter__(self) -> Reporter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Where an attempt ends early: tell what is untold, because whoever judges the attempt goes on from there."""
-        if kind:
+        """Where an attempt that was never announced ends early: whoever judges it goes on from what is written."""
+        if kind and not self._announced:
             tell(self._job, self.status)
 
     def part(self, name: str) -> Progress:
@@ -97,7 +98,7 @@ class Reporter:
         )
         now = time.monotonic()
         if now - self._written >= EVERY:
-            self._written = now
+            self._written, self._announced = now, True
             tell(self._job, self.status)
 
     def note(self, *notes: str) -> None:
