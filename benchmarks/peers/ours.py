@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import shutil
 from pathlib import Path
 
 from benchmarks.noop import SLEEP
@@ -78,10 +77,6 @@ class Ours(System):
             file.write_text(str(seconds))
         elif file.exists():
             file.unlink()
-
-    def clear(self) -> None:
-        for path in self.results.iterdir():
-            shutil.rmtree(path)
 
     def strike(self) -> None:
         board = Board.read(self.spool.root)
