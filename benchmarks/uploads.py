@@ -3,9 +3,10 @@
     python -m benchmarks uploads
 
 The program has as many threads as there are clients; each writes its files one after the other and fsyncs them. The
-clients are threads of one process that send what was read into memory before. How much of the rate is theirs, and how
-much asyncio's, is told by the same clients at a bare server that drops the bytes, and at one that only writes and
-fsyncs them (`benchmarks/sink.py`). All take turns. What a turn wrote is emptied, not deleted: ext4 passes over every
+clients are threads of one process that send what was read into memory before. How much of the rate is theirs, how
+much asyncio's, and how much any server's, is told by the same clients at three bare ones: one on asyncio drops the
+bytes, one on asyncio only writes and fsyncs them (`benchmarks/sink.py`), and one does the same with a thread a
+connection (`benchmarks/funnel.py`). All take turns. What a turn wrote is emptied, not deleted: ext4 passes over every
 inode that was freed in the last minutes, and would charge the next turn for it.
 """
 
@@ -46,15 +47,16 @@ def measure(full: bool) -> Section:
     photo = a_photo()
     with tempfile.TemporaryDirectory(prefix="protoscale-bench-") as folder:
         spool = Spool.open(Path(folder) / "spool")
-        raw, kept = Path(folder) / "raw", Path(folder) / "kept"
-        raw.mkdir()
-        kept.mkdir()
+        raw, kept, funnelled = places = [Path(folder) / name for name in ("raw", "kept", "funnelled")]
+        for place in places:
+            place.mkdir()
         with (
             server(spool, PROTOSCALE_MAX_UPLOAD="64M") as ours,
-            _sink() as dropping,
-            _sink(kept) as keeping,
+            _bare("sink") as dropping,
+            _bare("sink", kept) as keeping,
+            _bare("funnel", funnelled) as funnel,
         ):
-            for served in (ours, dropping, keeping):
+            for served in (ours, dropping, keeping, funnel):
                 _post(served.port, photo)  # the first request imports what the others find
             process = psutil.Process(ours.pid)
             idle = process.memory_info().rss
@@ -64,6 +66,7 @@ def measure(full: bool) -> Section:
                 "ours": lambda content: _post(ours.port, content),
                 "dropped": lambda content: _post(dropping.port, content),
                 "kept": lambda content: _post(keeping.port, content),
+                "funnelled": lambda content: _post(funnel.port, content),
             }
             for size in sizes:
                 content = photo + bytes(size * MB - len(photo))
@@ -79,9 +82,9 @@ def measure(full: bool) -> Section:
                             if way == "ours":
                                 costs.append(1000 * (sum(process.cpu_times()[:2]) - before) / (count * each))
                         memory.append(process.memory_info().rss)
-                        _empty(raw, kept, spool.root / "held")
+                        _empty(*places, spool.root / "held")
                     figures += _figures(f"{size} MB, {_clients(count)}", size * each * count, took, costs)
-                    shares.append(figures[-5].median)
+                    shares.append(figures[-6].median)
                 curves.append(Curve(f"{size} MB", clients, shares))
     figures.append(
         Figure("memory of the server, the most over what it had idle", "MB", [(max(memory) - idle) / MB])
@@ -93,8 +96,8 @@ def measure(full: bool) -> Section:
         "uploads",
         "Uploads",
         f"{turns} turns of {volume / MB:.0f} MB each; multipart, one connection a client, all on the disk before the "
-        "answer; the program writes and fsyncs files of the same size with as many threads; the bare servers on "
-        "asyncio parse no form and make no job",
+        "answer; the program writes and fsyncs files of the same size with as many threads; the bare servers "
+        "parse no form and make no job",
         figures,
         plots=[Plot("uploads", "Uploads against write and fsync", "clients", "rate, x", curves, log_x=True)],
     )
@@ -113,6 +116,7 @@ def _figures(name: str, megabytes: int, took: dict[str, list[float]], costs: lis
         Figure(f"{name}: CPU of the server an upload", "ms", costs),
         Figure(f"{name}: a bare server that drops the bytes, to the program", "x", ratio("dropped")),
         Figure(f"{name}: a bare server that writes and fsyncs them, to the program", "x", ratio("kept")),
+        Figure(f"{name}: the same with a thread a connection", "x", ratio("funnelled")),
     ]
 
 
@@ -121,9 +125,9 @@ def _clients(count: int) -> str:
 
 
 @contextmanager
-def _sink(folder: Path | None = None) -> Iterator[Served]:
+def _bare(name: str, folder: Path | None = None) -> Iterator[Served]:
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.sink", str(port), *([str(folder)] if folder else [])]
+    command = [sys.executable, "-m", f"benchmarks.{name}", str(port), *([str(folder)] if folder else [])]
     with running(command, port, None, {**os.environ}) as served:
         yield served
 
