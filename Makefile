@@ -29,7 +29,7 @@ orphans: setup
 
 # The screenshots in the documents, made by the browser tests.
 page-pictures: setup
-	@PROTOSCALE_TEST_PICTURES=docs/images $(BIN)/python -m pytest -q tests/page/test_page.py
+	@PROTOSCALE_TEST_PICTURES=docs/images $(BIN)/python -m pytest -q tests/page/test_model.py tests/page/test_uploads.py
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -65,12 +65,13 @@ export class Exports {
 
   async #busy(button, work) {
     const label = button.textContent;
+    const id = this.#job.job_id;
     button.disabled = true;
     button.textContent = `${label} …`;
     try {
       await work();
     } catch (error) {
-      say(element("p", error.message, "refusal"));
+      if (id === this.#job.job_id) say(element("p", error.message, "refusal"));
     } finally {
       button.textContent = label;
       button.disabled = false;

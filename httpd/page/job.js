@@ -29,7 +29,7 @@ export class JobView {
   #tagged;
   #drawn = "";
 
-  // `changed` is called after something was asked of the job, `gone` after it was deleted, `tagged(tag)` where the
+  // `changed` is called after something was asked of the job, `gone(id)` after it was deleted, `tagged(tag)` where the
   // others with a tag are wanted.
   constructor({ changed, gone, tagged }) {
     this.#changed = changed;
@@ -46,8 +46,8 @@ export class JobView {
       if (!(await confirmed(`Delete ${name} with its model and every file of it?`))) return;
       await this.#tried(async () => {
         await api.remove(job_id);
-        gone();
-      });
+        gone(job_id);
+      }, job_id);
     });
   }
 
@@ -58,11 +58,20 @@ export class JobView {
     this.#screen.close();
   }
 
+  // The job with this id is on its way. Another one that is still shown can be asked nothing more: who clicks now
+  // means the new one.
+  expect(id) {
+    const isOther = Boolean(this.#job) && this.#job.job_id !== id;
+    for (const part of document.querySelectorAll("#job > :not(header)")) part.inert = isOther;
+  }
+
   // Show this status object.
   show(job) {
     const isOther = job.job_id !== this.#job?.job_id;
     this.#job = job;
+    this.expect(job.job_id);
     $("job").hidden = false;
+    $("job").dataset.job = job.job_id; // for tests and the curious
     if (isOther) this.#trouble(null);
     $("job-name").textContent = job.name;
     $("job-state").textContent = words.stateOf(job);
@@ -137,13 +146,15 @@ export class JobView {
     await this.#tried(() => api.ask(this.#job.job_id, what));
   }
 
-  async #tried(action) {
+  // Do it; a refusal is told where the job that it is about is still shown.
+  async #tried(action, id = this.#job?.job_id) {
+    let trouble = null;
     try {
       await action();
-      this.#trouble(null);
     } catch (error) {
-      this.#trouble(error);
+      trouble = error;
     }
+    if (id === this.#job?.job_id) this.#trouble(trouble);
     this.#changed();
   }
 

@@ -20,7 +20,8 @@ const queue = new QueueView({ changed: () => watch.now(), failed: tell });
 const view = new JobView({
   changed: () => watch.now(),
   tagged: (tag) => show(tag),
-  gone: () => {
+  gone: (id) => {
+    if (selected() !== id) return watch.now(); // another one is looked at by now
     location.hash = "";
     // The button that had the focus goes with the job.
     $("jobs-heading").focus({ preventScroll: true });
@@ -89,6 +90,7 @@ async function showSelected() {
     document.title = "ProtoScale";
     return;
   }
+  view.expect(id);
   try {
     const job = await api.job(id);
     if (id !== selected() || turn < shown) return;
@@ -97,7 +99,8 @@ async function showSelected() {
     const far = words.isMoving(job) ? `${words.percent(job.progress)} ` : "";
     document.title = `${far}${job.name} · ProtoScale`;
   } catch (error) {
-    if (error.status !== 404 || id !== selected()) throw error;
+    if (id !== selected()) return; // what became of it concerns nobody here
+    if (error.status !== 404) throw error;
     // Deleted in another tab, by retention, or a link that is wrong.
     view.close();
     history.replaceState(null, "", location.pathname);

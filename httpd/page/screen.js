@@ -40,7 +40,8 @@ export class Screen {
       delete $("canvas").dataset.drawn;
     }
     this.#shown = wanted;
-    if (file && (await this.#start()) && (await this.#draw(job, file, wanted))) return;
+    // Starting takes a moment, in which another job may be chosen.
+    if (file && (await this.#start()) && this.#shown === wanted && (await this.#draw(job, file, wanted))) return;
     if (this.#shown === wanted) this.#showStill(job, file);
   }
 
@@ -49,6 +50,7 @@ export class Screen {
     let made;
     try {
       made = await api.address(api.product(job.job_id, file));
+      if (this.#shown !== wanted) return true;
       // The canvas has to have a size before the model is fitted into it.
       this.#reveal(true);
       const triangles = await this.#viewer.load(made.url);

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 CHANGES = ("creat", "open-rw", "write", "fsync", "rename", "mkdir", "unlink", "rmdir", "truncate", "link")
-LOOKS = ("open", "listdir", "scandir")
 
 
 @dataclass
@@ -30,7 +29,6 @@ class Call:
     target: str = ""
     content: bytes = b""
     offset: int = 0
-    existed: bool = False
 
 
 class Watcher(Protocol):
@@ -196,7 +194,7 @@ class Shim:
     def _os_open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> Any:
         text = _text(path, dir_fd)
         name = "creat" if flags & os.O_CREAT else "open-rw" if flags & (os.O_RDWR | os.O_WRONLY) else "open"
-        call = Call(name, text, existed=name == "creat" and os.path.lexists(text))
+        call = Call(name, text)
         # `posix.open` takes its keywords by position too; so does whoever calls us.
         return self._do(call, lambda: _REAL_OS_OPEN(path, flags, mode, dir_fd=dir_fd))
 
@@ -224,7 +222,7 @@ class Shim:
         if "+" in mode or buffering not in (-1, 0, 1):
             raise NotImplementedError(f"the shim does not know open(mode={mode!r}, buffering={buffering})")
         raw = self._do(
-            Call("creat", text, content=b"a" if "a" in mode else b"", existed=os.path.lexists(text)),
+            Call("creat", text, content=b"a" if "a" in mode else b""),
             lambda: _Raw(self._watcher, text, mode.replace("t", "").replace("b", "") + "b"),
         )
         if buffering == 0:

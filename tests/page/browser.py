@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, Route, expect
 
 from tests.service import ROOT, Service
+from tests.support import picture, until
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -31,6 +34,15 @@ FLAGS = (
 )
 PATIENCE = 120_000
 """Milliseconds: software WebGL on a busy machine is slow, and nothing here measures speed."""
+expect.set_options(timeout=PATIENCE)
+MARKS = [
+    pytest.mark.service,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)"),
+]
+"""What every file of browser tests is marked with."""
+COFFEE = ROOT / "examples" / "coffee.png"
+SHAPE = "geometry-cpu"
+"""The worker that makes shapes."""
 PICTURES = Path(os.environ.get("PROTOSCALE_TEST_PICTURES", ROOT / "build" / "page"))
 """Where the screenshots go (`make page-pictures` says docs/images)."""
 COLOURS = 255
@@ -76,19 +88,79 @@ def errors_of(page: Page) -> list[str]:
     return _ERRORS.pop(page, [])
 
 
-def choose(page: Page, *photos: Path, quality: str = "draft") -> None:
-    """Send photos the way most people do."""
+def address_of(service: Service) -> str:
+    return f"http://127.0.0.1:{service.port}"
+
+
+def answers(service: Service) -> bool:
+    """Whether its HTTP server is there now."""
+    try:
+        return httpx.get(f"{address_of(service)}/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def send(address: str, name: str, content: bytes | None = None, **fields: str) -> str:
+    """A job that did not come by the page: its id. It starts only where `fields` say so."""
+    files = {"file": (name, picture() if content is None else content)}
+    answer = httpx.post(f"{address}/api/upload", files=files, data=fields, timeout=60)
+    return str(answer.raise_for_status().json()["job_id"])
+
+
+def choose(page: Page, photo: Path, quality: str = "draft") -> str:
+    """Send a photo the way most people do: the job's id. Its own page is shown a moment later."""
     page.locator(f"#quality input[value={quality}]").check(force=True)
-    page.locator("#files").set_input_files(list(photos))
+    with page.expect_response("**/api/upload") as answer:
+        page.locator("#files").set_input_files(photo)
+    return str(answer.value.json()["job_id"])
 
 
-def is_ready(page: Page, name: str = "coffee.png") -> None:
-    """Wait until the job of that name is looked at, is done, and its model drawn."""
-    page.locator("#job-name", has_text=name).wait_for()
-    job = page.url.partition("#")[2]
-    page.locator("#job-state[data-status=completed]").wait_for()
+def is_shown(page: Page, job: str) -> None:
+    """Wait until what is shown is of this job: the page begins with the newest, and stays with the one before."""
+    page.locator(f"#job[data-job='{job}']").wait_for()
+
+
+def look_at(page: Page, job: str) -> None:
+    page.goto(f"/#{job}")
+    is_shown(page, job)
+
+
+def is_ready(page: Page, job: str) -> None:
+    """Wait until the job is looked at, is done, and its model drawn."""
+    page.locator(f"#job[data-job='{job}'] #job-state[data-status=completed]").wait_for()
     page.locator(f"canvas[data-drawn='{job}/model.glb']").wait_for()
     settle(page)
+
+
+def row(page: Page, job: str) -> Locator:
+    """The job in the list."""
+    return page.locator(f"#jobs li[data-job='{job}']")
+
+
+def is_loaded(image: Locator) -> None:
+    """Wait until a large picture is there: an <img> is visible before what it shows has come."""
+    expect(image).to_be_visible()
+    until(lambda: image.evaluate("image => image.complete && image.naturalWidth >= 256"), PATIENCE / 1000)
+
+
+@contextmanager
+def held_back(page: Page, pattern: str) -> Iterator[None]:
+    """Requests that get no answer before the block ends."""
+    held: list[Route] | None = []
+
+    def arrive(route: Route) -> None:
+        if held is None:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route(pattern, arrive)
+    try:
+        yield
+    finally:
+        waiting, held = held, None
+        for route in waiting or ():
+            route.continue_()
 
 
 def settle(page: Page) -> None:
