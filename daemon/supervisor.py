@@ -6,33 +6,31 @@ lives to tell. One turn of its loop is `step`.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime, timezone
 from types import FrameType
 
-from daemon import disk, retention
-from daemon.almanac import Almanac
+from daemon import retention
+from daemon.bulletin import Bulletin
 from daemon.child import Crew, WebServer
+from daemon.children import Children
 from daemon.cluster.fleet import Fleet
 from daemon.config import Config
 from daemon.devices import posts
+from daemon.drain import Drain
 from daemon.engines import choose
 from daemon.errors import EngineUnavailable
 from daemon.inbox import Inbox
 from daemon.inquest import Ending, Inquest, put_back
 from daemon.process import EX_CONFIG
 from daemon.service_record import ServiceRecord
-from daemon.stall import KILL_AFTER, Stalls
-from daemon.status_board import board, status_line
+from daemon.stall import Stalls
+from daemon.upkeep import Upkeep
 from daemon.wake import Wake, watch
-from spool import ballast, durable, filesystem, layout, lock
-from spool.board import Board
+from spool import durable, filesystem, layout, lock
 from spool.draft import resume_adoptions
 from spool.notify import Systemd
 from spool.settings import room_left
@@ -44,7 +42,6 @@ TICK = 1.0
 """Seconds between two looks at running stages."""
 FROZEN = 10.0
 """A sleep that lasted this much longer than it should says that we ourselves were stopped."""
-SWEEP_EVERY = 600.0
 FLEET_EVERY = 2.0
 """Seconds between two looks at which machines a cluster has."""
 
@@ -66,16 +63,13 @@ class Supervisor:
         self.stalls = Stalls(config)
         self.fleet = Fleet(config, self.spool, self.crews) if config.cluster else None
         self.web = WebServer() if with_http else None
+        self.children = Children(self.crews, self.web)
         self.exit_code = 0
+        self.drain = Drain(config.drain_limit)
+        self.upkeep = Upkeep(config)
+        self._bulletin = Bulletin(config, self.engine, systemd)
         self._systemd = systemd
-        self._drain_asked = False
-        self._draining_since: float | None = None
         self._reload_asked = False
-        self._almanac = Almanac()
-        self._swept = float("-inf")
-        self._started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        self._told: Board | None = None
-        self._is_ready = False
 
     def run(self) -> int:
         """Take the lock, recover, and supervise until drained. Returns the process's exit code.
@@ -94,8 +88,7 @@ class Supervisor:
             self._systemd.tell("STOPPING=1")
             if events:
                 events.stop()
-            with contextlib.suppress(OSError):  # nobody believes it once the lock is given back
-                (self.spool.root / "supervisor.json").unlink(missing_ok=True)
+            self._bulletin.withdraw(self.spool)
             os.close(held)
         return self.exit_code
 
@@ -116,7 +109,7 @@ class Supervisor:
 
     def ask_drain(self, signum: int = 0, frame: FrameType | None = None) -> None:
         """SIGTERM, SIGINT: stop taking work, let running stages finish within the drain limit, end."""
-        self._drain_asked = True
+        self.drain.ask()
 
     def ask_reload(self, signum: int = 0, frame: FrameType | None = None) -> None:
         """SIGHUP: replace the workers and the server by fresh ones, each after its running stage."""
@@ -149,18 +142,17 @@ class Supervisor:
 
     def begin_drain(self) -> None:
         """Pass the wish to stop on, once."""
-        if self._drain_asked and self._draining_since is None:
-            log.info("draining: running stages have %.0f s", self.config.drain_limit)
-            self._draining_since = time.monotonic()
-            self._systemd.stopping(self.config.drain_limit + 2 * KILL_AFTER)
-            self._signal_all(signal.SIGTERM)
+        if self.drain.begin():
+            log.info("draining: running stages have %.0f s", self.drain.limit)
+            self._systemd.stopping(self.drain.longest)
+            self.children.signal(signal.SIGTERM)
 
     def begin_reload(self) -> None:
         """Let every child end after its running stage; `start_due` fills the posts again."""
         if self._reload_asked:
             self._reload_asked = False
             log.info("reload: replacing workers and server")
-            self._signal_all(signal.SIGTERM)
+            self.children.signal(signal.SIGTERM)
 
     def reap(self) -> None:
         """See which children ended, put their jobs back, and decide whether starting again makes sense."""
@@ -168,7 +160,7 @@ class Supervisor:
             code = crew.reap()
             if code is None:
                 continue
-            ending = Ending(code, self.stalls.reaped(crew.post.name), self.draining)
+            ending = Ending(code, self.stalls.reaped(crew.post.name), self.drain.is_on)
             if code == EX_CONFIG and not crew.post.node:
                 self._give_up(f"worker {crew.post.name} cannot start here; see its message above")
             elif code != 0:
@@ -178,89 +170,54 @@ class Supervisor:
         if self.web and (code := self.web.reap()) is not None:
             if code == EX_CONFIG:
                 self._give_up("the HTTP server cannot start here; see its message above")
-            elif not self.draining:
+            elif not self.drain.is_on:
                 log.error("the HTTP server %s", Ending(code).how)
 
     def muster(self) -> None:
         """See which devices of other machines came or went."""
         if self.fleet:
-            self.fleet.look(self.inquest.is_open, self.draining)
+            self.fleet.look(self.inquest.is_open, self.drain.is_on)
 
     def start_due(self) -> None:
         """Fill empty posts whose pause is over, and whose last worker's jobs are put back."""
-        if self.draining:
-            return
-        now = time.monotonic()
-        # First, since it imports least: people may upload while the workers import.
-        if self.web and not self.web.running and now >= self.web.backoff.due:
-            self.web.start()
-        for crew in self.crews:
-            if crew.pid is None and now >= crew.due and not self.inquest.is_open(crew.post.name):
-                crew.start()
+        if not self.drain.is_on:
+            self.children.start_due(self.inquest.is_open)
 
     def stop_hung(self) -> None:
         """End workers that got no further for too long, or that outlive the drain."""
-        overdue = self._overdue(time.monotonic())
+        overdue = self.drain.is_overdue
         self.stalls.end(self.crews, overdue=overdue)
         if self.web and overdue:
             self.web.signal(signal.SIGKILL)
 
     def take_in(self) -> None:
         """Look through the inbox for dropped files; on a full disk they stay there, as safe as anywhere."""
-        if not self.draining and self.inbox.due and room_left(self.spool.root, self.config.reserve):
+        if not self.drain.is_on and self.inbox.due and room_left(self.spool.root, self.config.reserve):
             self.inbox.scan()
 
     def sweep(self) -> None:
         """Now and then: delete what is beyond the limits, and have the ballast whole again."""
-        now = time.monotonic()
-        if now - self._swept >= SWEEP_EVERY:
-            self._swept = now
-            retention.sweep(self.spool, self.config, log, self._almanac)
-        root = self.spool.root
-        if ballast.left(root) < ballast.SIZE and room_left(root, self.config.reserve + ballast.SIZE):
-            with disk.unimportant("ballast"):
-                ballast.keep(root)
+        self.upkeep.look(self.spool)
 
     def tell(self) -> None:
         """Write `supervisor.json` when something changed, and keep systemd informed."""
-        current = board(self.spool, self.config, self.engine, self._started_at, self.crews, self.draining)
-        if self.fleet:
-            current = replace(current, notes=(*current.notes, *self.fleet.notes))
-        if current != self._told:
-            with disk.unimportant("supervisor.json"):
-                current.write(self.spool.root)
-                self._told = current
-        if not self._is_ready and all(crew.pulse.is_ready or crew.record.is_out for crew in self.crews):
-            self._is_ready = True
-            log.info("ready: spool %s, engine %s, %d workers", self.spool.root, self.engine, len(self.crews))
-            self._systemd.tell("READY=1", f"MAINPID={os.getpid()}")
-        self._systemd.status(status_line(current, self.spool))
+        notes = self.fleet.notes if self.fleet else ()
+        self._bulletin.tell(self.spool, self.crews, self.drain.is_on, notes)
 
     def rest(self) -> None:
         """Sleep until a child ends, a signal or a file event comes, or it is time to look again."""
-        sentinels = [crew.sentinel for crew in self.crews] + ([self.web.sentinel] if self.web else [])
-        sentinels += self.fleet.sentinels if self.fleet else []
+        sentinels = [*self.children.sentinels, *(self.fleet.sentinels if self.fleet else ())]
         seconds, began = self._patience(), time.monotonic()
-        self.wake.wait(seconds, [sentinel for sentinel in sentinels if sentinel is not None])
+        self.wake.wait(seconds, sentinels)
         if time.monotonic() - began > seconds + FROZEN:
             self.stalls.forgive()
 
     # --- what the parts are made of --------------------------------------------------------------------
 
     @property
-    def draining(self) -> bool:
-        return self._draining_since is not None
-
-    @property
     def finished(self) -> bool:
         """Whether a drain has come to its end."""
-        nobody = all(crew.pid is None for crew in self.crews)
-        return (
-            self.draining
-            and nobody
-            and not (self.web and self.web.running)
-            and not (self.fleet and self.fleet.running)
-        )
+        return self.drain.is_on and not self.children.running and not (self.fleet and self.fleet.running)
 
     def _patience(self) -> float:
         seconds = self.config.scan_every
@@ -272,16 +229,10 @@ class Supervisor:
             seconds = min(seconds, FLEET_EVERY)
         if self.stalls.any or any(crew.pulse.is_busy or not crew.pulse.is_ready for crew in self.crews):
             seconds = min(seconds, TICK)
-        if self.draining:
+        if self.drain.is_on:
             return min(seconds, 0.1)
         now = time.monotonic()
-        dues = [crew.due for crew in self.crews if crew.pid is None]
-        dues += [self.web.backoff.due] if self.web and not self.web.running else []
-        return min([seconds, *(max(0.05, due - now) for due in dues)])
-
-    def _overdue(self, now: float) -> bool:
-        limit = self.config.drain_limit + KILL_AFTER
-        return self._draining_since is not None and now - self._draining_since > limit
+        return min([seconds, *(max(0.05, due - now) for due in self.children.dues)])
 
     def _warn_of_the_disk(self) -> None:
         kind, mount = filesystem.under(self.spool.root)
@@ -295,12 +246,6 @@ class Supervisor:
             part()
         except OSError as error:
             log.error("%s; trying again", error)
-
-    def _signal_all(self, number: signal.Signals) -> None:
-        for crew in self.crews:
-            crew.signal(number)
-        if self.web:
-            self.web.signal(number)
 
     def _give_up(self, reason: str) -> None:
         if not self.exit_code:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from daemon import joblog
 from daemon.cluster import parcel
-from daemon.cluster.parcel import Attempt
+from daemon.cluster.parcel import AttemptId
 from daemon.config import Config
 from daemon.errors import DaemonError
 from daemon.finisher import Finished, Finisher, Finishing
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Word:
     """What is told of one finishing: its news, and once it `is_over` what it made or raised."""
 
-    attempt: Attempt
+    attempt: AttemptId
     status: Status
     is_over: bool = False
     products: tuple[tuple[str, bytes], ...] = ()
@@ -57,14 +57,14 @@ class Annex:
     def __init__(self, worker: str, config: Config) -> None:
         self._worker = worker
         self._config = config
-        self._kept: dict[Attempt, Kept] = {}
+        self._kept: dict[AttemptId, Kept] = {}
         self._finisher: Finisher | None = None  # made when an engine first leaves something
 
-    def keep(self, attempt: Attempt, kept: Kept) -> None:
+    def keep(self, attempt: AttemptId, kept: Kept) -> None:
         """Hold on to what a stage left, until it is submitted."""
         self._kept[attempt] = kept
 
-    def submit(self, attempt: Attempt) -> None:
+    def submit(self, attempt: AttemptId) -> None:
         """Have it finished after what was submitted before."""
         kept = self._kept[attempt]
         if self._finisher is None:
@@ -72,7 +72,7 @@ class Annex:
         stage = STAGE_NAMED[attempt.stage]
         self._finisher.submit(Finishing(kept.job, stage, kept.status, kept.rest, began=0.0))
 
-    def look(self, cancelled: Iterable[Attempt]) -> list[Word]:
+    def look(self, cancelled: Iterable[AttemptId]) -> list[Word]:
         """News of everything that was submitted; the `cancelled` stop at their next step."""
         for attempt in cancelled:
             if attempt in self._kept:
@@ -113,7 +113,7 @@ class FarFinisher:
 
     def __init__(self, call: Callable[..., Any]) -> None:
         self._call = call
-        self._works: dict[Attempt, Finishing] = {}
+        self._works: dict[AttemptId, Finishing] = {}
 
     @property
     def outstanding(self) -> int:
@@ -125,7 +125,7 @@ class FarFinisher:
 
     def submit(self, work: Finishing) -> None:
         """Have it finished over there."""
-        attempt = Attempt.of(work.job, work.stage.name)
+        attempt = AttemptId.of(work.job, work.stage.name)
         self._works[attempt] = work
         self._call("finish", attempt)
 

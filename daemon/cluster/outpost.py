@@ -26,7 +26,7 @@ import psutil
 from daemon import joblog
 from daemon.cluster import parcel as parcels
 from daemon.cluster.finishing import Annex, Kept, Word
-from daemon.cluster.parcel import Attempt, Parcel
+from daemon.cluster.parcel import AttemptId, Parcel
 from daemon.cluster.roster import Vitals
 from daemon.config import Config
 from daemon.devices import Post
@@ -68,7 +68,7 @@ class End:
 class News:
     """How far an attempt is; `steps` grows with every real step of the engine."""
 
-    attempt: Attempt
+    attempt: AttemptId
     steps: int
     status: Status
     end: End | None
@@ -84,7 +84,7 @@ class Outpost:
         self._bench = ThreadPoolExecutor(1, thread_name_prefix="bench")  # engines want one thread
         self._changed = threading.Condition()
         self._stop = threading.Event()
-        self._attempt: Attempt | None = None
+        self._attempt: AttemptId | None = None
         self._report: Reporter | None = None
         self._steps = 0
         self._told = 0
@@ -131,11 +131,11 @@ class Outpost:
             gpu=_GPUS.look(device, os.getpid()),
         )
 
-    def finish(self, attempt: Attempt) -> None:
+    def finish(self, attempt: AttemptId) -> None:
         """Finish what a stage left, beside whatever is begun next."""
         self._annex.submit(attempt)
 
-    def look_at_finishing(self, cancelled: list[Attempt]) -> list[Word]:
+    def look_at_finishing(self, cancelled: list[AttemptId]) -> list[Word]:
         """News of it."""
         return self._annex.look(cancelled)
 

@@ -29,7 +29,7 @@ class Late(DaemonError):
 
 
 @dataclass(frozen=True)
-class Attempt:
+class AttemptId:
     """Which try of which stage of which job something belongs to."""
 
     job: str
@@ -37,7 +37,7 @@ class Attempt:
     number: int
 
     @classmethod
-    def of(cls, job: Job, stage: str) -> Attempt:
+    def of(cls, job: Job, stage: str) -> AttemptId:
         """The one that is counted now."""
         return cls(job.id, stage, read_attempts(job.path).get(stage, 0))
 
@@ -46,7 +46,7 @@ class Attempt:
 class Parcel:
     """A stage to do: the files it reads, by name, and what is known of the job."""
 
-    attempt: Attempt
+    attempt: AttemptId
     files: tuple[tuple[str, bytes], ...]
     status: Status
 
@@ -56,7 +56,7 @@ class Parcel:
         first = (job.request.input,) if stage == "cutout" else ()
         names = (layout.REQUEST, *first, *(name for name in _NEEDED[stage] if job.has(name)))
         return cls(
-            Attempt.of(job, stage), tuple((name, (job.path / name).read_bytes()) for name in names), status
+            AttemptId.of(job, stage), tuple((name, (job.path / name).read_bytes()) for name in names), status
         )
 
     def unpack(self, folder: Path) -> Job:
@@ -79,13 +79,13 @@ def made(job: Job, given: Iterable[str]) -> tuple[tuple[str, bytes], ...]:
     return tuple((name, (job.path / name).read_bytes()) for name in fresh)
 
 
-def publish(job: Job, attempt: Attempt, products: Iterable[tuple[str, bytes]]) -> None:
+def publish(job: Job, attempt: AttemptId, products: Iterable[tuple[str, bytes]]) -> None:
     """Put products into a claimed job's directory, each whole and on the disk, in the order given.
 
     Raises Late, before anything is written, where the job is at another attempt by now.
     """
     products = list(products)
-    if attempt != Attempt.of(job, attempt.stage):
+    if attempt != AttemptId.of(job, attempt.stage):
         raise Late(f"job {job.id}: a result of {attempt} came late and is dropped")
     if foreign := [name for name, _ in products if name not in layout.PRODUCTS]:
         raise Late(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cluster import parcel
-from daemon.cluster.parcel import Attempt, Late, Parcel
+from daemon.cluster.parcel import AttemptId, Late, Parcel
 from spool.job import Job
 from spool.spool import Spool
 from spool.status import Status
@@ -55,13 +55,13 @@ def test_the_model_comes_last(job: Job, tmp_path: Path) -> None:
 
 
 def test_products_are_published_for_the_present_attempt_only(job: Job) -> None:
-    now = Attempt.of(job, "texture")
+    now = AttemptId.of(job, "texture")
     assert now.number == 1
-    late = Attempt(job.id, "texture", 0)
+    late = AttemptId(job.id, "texture", 0)
     with pytest.raises(Late):
         parcel.publish(job, late, [("model.glb", b"of a lost actor")])
     with pytest.raises(Late):
-        parcel.publish(job, Attempt("another", "texture", 1), [("model.glb", b"of another job")])
+        parcel.publish(job, AttemptId("another", "texture", 1), [("model.glb", b"of another job")])
     assert not job.has("model.glb")
     parcel.publish(job, now, [("model.glb", b"whole")])
     assert (job.path / "model.glb").read_bytes() == b"whole"
@@ -70,12 +70,12 @@ def test_products_are_published_for_the_present_attempt_only(job: Job) -> None:
 def test_nothing_but_products_is_written(job: Job) -> None:
     for name in ("request.json", "../../../escaped", "attempts.json"):
         with pytest.raises(Late):
-            parcel.publish(job, Attempt.of(job, "texture"), [("analysis.json", b"{}"), (name, b"")])
+            parcel.publish(job, AttemptId.of(job, "texture"), [("analysis.json", b"{}"), (name, b"")])
     assert not job.has("analysis.json")
 
 
 def test_a_job_that_moved_on_is_left_alone(job: Job, tmp_path: Path) -> None:
-    attempt = Attempt.of(job, "texture")
+    attempt = AttemptId.of(job, "texture")
     job.path.rename(tmp_path / "elsewhere")
     with pytest.raises(Late):
         parcel.publish(job, attempt, [("model.glb", b"late")])

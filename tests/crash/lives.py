@@ -199,7 +199,7 @@ class Life:
         """The rest of a turn of the supervisor: what is old, and the board."""
         supervisor = self._recovery.supervisor
         supervisor.spool = self.spool
-        supervisor._swept = float("-inf")
+        supervisor.upkeep.due = float("-inf")
         for part in (supervisor.sweep, supervisor.tell):
             supervisor._despite_the_disk(part)
 

@@ -1,0 +1,51 @@
+"""What the supervisor tells of itself, each time it changes: `supervisor.json` for readers, and a line to systemd."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+
+from daemon import disk
+from daemon.child import Crew
+from daemon.config import Config
+from daemon.status_board import board, status_line
+from spool.board import Board
+from spool.notify import Systemd
+from spool.spool import Spool
+
+log = logging.getLogger(__name__)
+
+
+class Bulletin:
+    """Remembers what it told. `engine` is the one that was chosen."""
+
+    def __init__(self, config: Config, engine: str, systemd: Systemd) -> None:
+        self._config = config
+        self._engine = engine
+        self._systemd = systemd
+        self._started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._told: Board | None = None
+        self._is_ready = False
+
+    def tell(self, spool: Spool, crews: Sequence[Crew], draining: bool, notes: Iterable[str]) -> None:
+        """Say how things stand; `notes` are for people, beside those of the board. Raises OSError."""
+        current = board(spool, self._config, self._engine, self._started_at, crews, draining)
+        current = replace(current, notes=(*current.notes, *notes))
+        if current != self._told:
+            with disk.unimportant("supervisor.json"):
+                current.write(spool.root)
+                self._told = current
+        if not self._is_ready and all(crew.pulse.is_ready or crew.record.is_out for crew in crews):
+            self._is_ready = True
+            log.info("ready: spool %s, engine %s, %d workers", spool.root, self._engine, len(crews))
+            self._systemd.tell("READY=1", f"MAINPID={os.getpid()}")
+        self._systemd.status(status_line(current, spool))
+
+    def withdraw(self, spool: Spool) -> None:
+        """Take `supervisor.json` away."""
+        with contextlib.suppress(OSError):  # nobody believes it once the lock is given back
+            (spool.root / "supervisor.json").unlink(missing_ok=True)
