@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from daemon import models
 from daemon.config import Config
+from spool import policy
 from spool.spool import Spool
 from tests.client import client_of
 from tests.support import config
@@ -42,3 +43,11 @@ def client(tmp_path: Path) -> TestClient:
 def settings(tmp_path: Path) -> Config:
     """The settings of a service of that spool."""
     return config(tmp_path / "spool")
+
+
+@pytest.fixture
+def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let jobs rest, and a worker wait for the disk, for instants only."""
+    monkeypatch.setattr(policy, "FIRST_REST", 0.05)
+    monkeypatch.setattr("daemon.outcome.DISK_PAUSE", 0.05)
+    monkeypatch.setattr("daemon.outcome.LONGEST_DISK_PAUSE", 0.1)

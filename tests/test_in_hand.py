@@ -19,7 +19,7 @@ from spool.status import Status, read_attempts
 from spool.tally import ENOUGH
 from tests.crash.shim import Call, Shim
 from tests.support import config, submit
-from tests.test_worker import ALL, engine, work_off, worker
+from tests.workbench import ALL, engine, work_off, worker
 
 
 class Moves:

@@ -36,6 +36,10 @@ FILES = (
         "test_queue",
         "test_spool_races",
         "test_spool_invariants",
+        "test_durable",
+        "test_adoption",
+        "test_attempts",
+        "test_filesystem",
         "test_inbox",
         "test_ballast",
         "test_inquest",
@@ -45,16 +49,23 @@ FILES = (
         "test_doctor",
         "test_httpd",
         "test_worker",
+        "test_outcome",
         "http/test_access",
         "http/test_clients",
         "http/test_webhooks",
     ),
 )
 """Tests of the spool and of what uses it; those that start other processes are left out, as these run no mutant."""
-OWN = ("test_spool", "test_queue", "test_inbox", "test_ballast")
+OWN = (
+    *("test_spool", "test_durable", "test_adoption", "test_attempts", "test_filesystem"),
+    *("test_queue", "test_inbox", "test_ballast"),
+)
 PARTS = ("spool", "daemon", "httpd", "tests", "docs", "systemd")
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
-IN_A_COPY = ("tests/test_spool_invariants.py", "tests/test_disk.py", "-k", "not service")
+IN_A_COPY = (
+    *("tests/test_spool_invariants.py", "tests/test_durable.py", "tests/test_adoption.py"),
+    *("tests/test_attempts.py", "tests/test_filesystem.py", "tests/test_disk.py", "-k", "not service"),
+)
 AS_IT_IS = -1
 """The number of the mutant that is none."""
 

@@ -10,7 +10,7 @@ from daemon.inquest import put_back
 from spool import tally
 from spool.spool import Spool
 from tests.support import submit
-from tests.test_worker import engine, work_off, worker
+from tests.workbench import engine, work_off, worker
 
 
 def failures(spool: Spool) -> dict[str, int]:
