@@ -51,11 +51,25 @@ Report = Callable[[float, str], Any]
 
 def server(settings: SpoolSettings) -> MCPServer:
     """The tools, over the spool that `settings` names. Raises SpoolUnusable."""
-    spool = Spool.open(settings.spool)
     made = MCPServer("protoscale", instructions=ABOUT, version=version("protoscale"), log_level="WARNING")
+    tools = Tools(settings, Spool.open(settings.spool))
     looks = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+    made.tool(structured_output=False)(tools.make_model)
+    made.tool(annotations=looks)(tools.list_jobs)
+    made.tool(annotations=looks)(tools.get_queue)
+    made.tool(annotations=looks, structured_output=False)(tools.get_result)
+    return made
+
+
+class Tools:
+    """What an assistant may call. It reads the names, the parameters and the docstrings."""
+
+    def __init__(self, settings: SpoolSettings, spool: Spool) -> None:
+        self._settings = settings
+        self._spool = spool
 
     async def make_model(
+        self,
         context: Context[Any, Any],
         image_path: str,
         quality: Literal["draft", "balanced", "high", "ultra"] = "high",
@@ -88,36 +102,33 @@ def server(settings: SpoolSettings) -> MCPServer:
 
         wait = min(max(wait_seconds, 0.0), LONGEST)
         photo = Path(image_path).expanduser()
-        work = partial(_make, settings, spool, photo, wishes, wait, report)
+        work = partial(_make, self._settings, self._spool, photo, wishes, wait, report)
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
-    def list_jobs(limit: int = 20, tag: str = "") -> list[dict[str, Any]]:
+    def list_jobs(self, limit: int = 20, tag: str = "") -> list[dict[str, Any]]:
         """The newest jobs: id, name of the photo, state, stage, progress (0 to 100), tags, error.
 
         tag: only jobs with this tag.
         """
         most = min(max(limit, 1), 500)
         with _told():
-            return [summary(found) for found in (tagged(spool, tag, most) if tag else spool.newest(most))]
+            return [
+                summary(found)
+                for found in (tagged(self._spool, tag, most) if tag else self._spool.newest(most))
+            ]
 
-    def get_queue() -> dict[str, Any]:
+    def get_queue(self) -> dict[str, Any]:
         """What runs and what waits, in order, with the seconds until each starts and is done where they are known."""
         with _told():
-            return queue_object.told(spool, 20)
+            return queue_object.told(self._spool, 20)
 
-    def get_result(job_id: str) -> list[Any]:
+    def get_result(self, job_id: str) -> list[Any]:
         """One job: its state, the paths of its files, and a preview (front, right / back, left) once it is done.
 
         job_id: the id, or its last characters.
         """
         with _told():
-            return result(spool, resolve(spool, job_id))
-
-    made.tool(structured_output=False)(make_model)
-    made.tool(annotations=looks)(list_jobs)
-    made.tool(annotations=looks)(get_queue)
-    made.tool(annotations=looks, structured_output=False)(get_result)
-    return made
+            return result(self._spool, resolve(self._spool, job_id))
 
 
 @contextmanager
