@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import sys
 from pathlib import Path
-from socketserver import StreamRequestHandler, ThreadingTCPServer
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 
-_LENGTH = re.compile(rb"content-length: *(\d+)\r\n", re.IGNORECASE)
-_ANSWER = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+from benchmarks.sink import ANSWER, LENGTH
+
 _PIECE = 1 << 20
 
 
@@ -33,34 +32,32 @@ class Funnel(ThreadingTCPServer):
         self.numbers = itertools.count()
 
 
-class Upload(StreamRequestHandler):
+class Upload(BaseRequestHandler):
     """One connection, one upload."""
 
-    rbufsize = 0
-
     def handle(self) -> None:
-        """The head by bytes, the body by megabytes."""
+        """The head, then the body by megabytes."""
         assert isinstance(self.server, Funnel)
         head = b""
         while b"\r\n\r\n" not in head:
-            more = self.connection.recv(1 << 16)
+            more = self.request.recv(1 << 16)
             if not more:
                 return  # somebody asked whether we are there
             head += more
         head, _, body = head.partition(b"\r\n\r\n")
-        found = _LENGTH.search(head + b"\r\n")
+        found = LENGTH.search(head + b"\r\n")
         assert found
         left = int(found[1]) - len(body)
         file = os.open(self.server.folder / str(next(self.server.numbers)), os.O_WRONLY | os.O_CREAT)
         os.write(file, body)
         piece = memoryview(bytearray(_PIECE))
         while left:
-            size = self.connection.recv_into(piece[: min(left, _PIECE)])
+            size = self.request.recv_into(piece[: min(left, _PIECE)])
             os.write(file, piece[:size])
             left -= size
         os.fsync(file)
         os.close(file)
-        self.wfile.write(_ANSWER)
+        self.request.sendall(ANSWER)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ import re
 import sys
 from pathlib import Path
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
-_ANSWER = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+ANSWER = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 _numbers = itertools.count()
 
 
@@ -41,7 +41,7 @@ class Sink(asyncio.Protocol):
             head, end, data = self._head.partition(b"\r\n\r\n")
             if not end:
                 return
-            found = _LENGTH.search(head + b"\r\n")
+            found = LENGTH.search(head + b"\r\n")
             assert found
             self._head, self._left = None, int(found[1])
             if self._folder:
@@ -61,7 +61,7 @@ class Sink(asyncio.Protocol):
         os.close(self._file)
 
     def _answer(self) -> None:
-        self._transport.write(_ANSWER)
+        self._transport.write(ANSWER)
         self._transport.close()
 
 

@@ -83,8 +83,11 @@ def measure(full: bool) -> Section:
                                 costs.append(1000 * (sum(process.cpu_times()[:2]) - before) / (count * each))
                         memory.append(process.memory_info().rss)
                         _empty(*places, spool.root / "held")
-                    figures += _figures(f"{size} MB, {_clients(count)}", size * each * count, took, costs)
-                    shares.append(figures[-6].median)
+                    share, *parts = _figures(
+                        f"{size} MB, {_clients(count)}", size * each * count, took, costs
+                    )
+                    figures += [share, *parts]
+                    shares.append(share.median)
                 curves.append(Curve(f"{size} MB", clients, shares))
     figures.append(
         Figure("memory of the server, the most over what it had idle", "MB", [(max(memory) - idle) / MB])

@@ -13,7 +13,7 @@ from daemon import disk
 from daemon.child import Crew
 from daemon.config import Config
 from daemon.status_board import board, status_line
-from spool.board import Board
+from spool.board import BOARD, Board
 from spool.notify import Systemd
 from spool.spool import Spool
 
@@ -36,7 +36,7 @@ class Bulletin:
         current = board(spool, self._config, self._engine, self._started_at, crews, draining)
         current = replace(current, notes=(*current.notes, *notes))
         if current != self._told:
-            with disk.unimportant("supervisor.json"):
+            with disk.unimportant(BOARD):
                 current.write(spool.root)
                 self._told = current
         if not self._is_ready and all(crew.pulse.is_ready or crew.record.is_out for crew in crews):
@@ -48,4 +48,4 @@ class Bulletin:
     def withdraw(self, spool: Spool) -> None:
         """Take `supervisor.json` away."""
         with contextlib.suppress(OSError):  # nobody believes it once the lock is given back
-            (spool.root / "supervisor.json").unlink(missing_ok=True)
+            (spool.root / BOARD).unlink(missing_ok=True)

@@ -112,10 +112,8 @@ class Tools:
         """
         most = min(max(limit, 1), 500)
         with _told():
-            return [
-                summary(found)
-                for found in (tagged(self._spool, tag, most) if tag else self._spool.newest(most))
-            ]
+            found = tagged(self._spool, tag, most) if tag else self._spool.newest(most)
+            return [summary(job) for job in found]
 
     def get_queue(self) -> dict[str, Any]:
         """What runs and what waits, in order, with the seconds until each starts and is done where they are known."""
