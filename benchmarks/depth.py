@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.figures import Curve, Figure, Plot, Section
+from benchmarks.form import post
 from benchmarks.httpd_load import submit
 from benchmarks.overhead import a_photo
 from benchmarks.peers.ours import WORKER, Ours
@@ -93,7 +94,7 @@ def at(depth: int, samples: int) -> Depth:
             times = {
                 "claim": _claims(spool, min(samples, depth)),
                 "status read": _timed(samples, lambda: _read(connection, chance.choice(jobs))),
-                "upload": _timed(min(samples, 60), lambda: _upload(connection)),
+                "upload": _timed(min(samples, 60), lambda: post(connection, a_photo(), start="true")),
             }
         memory = _memory(Path(folder) / "service", spool)
         return Depth(times, memory, recovery)
@@ -127,21 +128,6 @@ def _read(connection: http.client.HTTPConnection, job: str) -> None:
     connection.request("GET", f"/api/jobs/{job}/status")
     answer = connection.getresponse()
     assert b"queue_position" in answer.read()
-
-
-def _upload(connection: http.client.HTTPConnection) -> None:
-    body = b"".join(
-        (
-            b'--b\r\nContent-Disposition: form-data; name="start"\r\n\r\ntrue\r\n--b\r\n',
-            b'Content-Disposition: form-data; name="file"; filename="photo.jpg"\r\n\r\n',
-            a_photo(),
-            b"\r\n--b--\r\n",
-        )
-    )
-    connection.request("POST", "/api/upload", body, {"Content-Type": "multipart/form-data; boundary=b"})
-    answer = connection.getresponse()
-    told = answer.read()
-    assert answer.status == 201, told
 
 
 def _recovery(spool: Spool) -> float:

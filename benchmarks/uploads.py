@@ -27,6 +27,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.figures import Curve, Figure, Plot, Section
+from benchmarks.form import post
 from benchmarks.overhead import a_photo
 from benchmarks.reads import Served, server
 from benchmarks.reads import _running as running
@@ -35,8 +36,6 @@ from tests.service import free_port
 
 MB = 1_000_000
 BYTES_A_TURN = 320 * MB
-BOUNDARY = b"----WebKitFormBoundary7MA4YWxkTrZu0gWx"
-"""As long as those that clients send."""
 
 
 def measure(full: bool) -> Section:
@@ -168,17 +167,6 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _post(port: int, content: bytes) -> None:
-    head = b"--" + BOUNDARY + b'\r\nContent-Disposition: form-data; name="file"; filename="photo.jpg"\r\n\r\n'
-    tail = b"\r\n--" + BOUNDARY + b"--\r\n"
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    connection.putrequest("POST", "/api/upload")
-    connection.putheader("Content-Type", "multipart/form-data; boundary=" + BOUNDARY.decode())
-    connection.putheader("Content-Length", str(len(head) + len(content) + len(tail)))
-    connection.endheaders(head)
-    connection.send(content)
-    connection.send(tail)
-    answer = connection.getresponse()
-    told = answer.read()
+    post(connection, content)
     connection.close()
-    if answer.status != 201:
-        raise RuntimeError(f"refused: {told!r}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -19,6 +21,9 @@ from spool.spool import Spool
 
 log = logging.getLogger(__name__)
 
+GATHERED = 0.1
+"""Seconds until jobs that were just taken in are told of, with those that follow on their heels."""
+
 
 class Bulletin:
     """Remembers what it told. `engine` is the one that was chosen."""
@@ -30,9 +35,24 @@ class Bulletin:
         self._started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._told: Board | None = None
         self._is_ready = False
+        self.due = math.inf
+        """When (monotonic seconds) it will tell what was postponed."""
+
+    def postpone(self) -> None:
+        """Jobs were taken in this instant: say nothing before a worker has them.
+
+        To write in that instant would hold up its first fsync, and be wrong at once.
+        """
+        self.due = min(self.due, time.monotonic() + GATHERED)
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to tell, and it is not time yet."""
+        return time.monotonic() < self.due < math.inf
 
     def tell(self, spool: Spool, crews: Sequence[Crew], draining: bool, notes: Iterable[str]) -> None:
         """Say how things stand; `notes` are for people, beside those of the board. Raises OSError."""
+        self.due = math.inf
         current = board(spool, self._config, self._engine, self._started_at, crews, draining)
         current = replace(current, notes=(*current.notes, *notes))
         if current != self._told:

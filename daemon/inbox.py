@@ -171,7 +171,7 @@ class Inbox:
         return resting >= self._settle
 
     def _take(self, path: Path) -> Job:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             head = file.read(picture.HEAD)
         suffix = picture.suffix_of(head)
         failure = None

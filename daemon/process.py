@@ -112,8 +112,9 @@ def _ready(pulse: Pulse, worker: Worker) -> None:
     post = worker.post
     signal.signal(signal.SIGTERM, worker.drain)
     worker.wake.on_signals()
-    folders = [layout.STAGE_NAMED[stage].folder for stage in post.stages]
-    worker.wake.on_arrivals([worker.spool.root / folder for folder in (*folders, pause.FOLDER)])
+    root = worker.spool.root
+    folders = [root / layout.STAGE_NAMED[stage].folder for stage in post.stages]
+    worker.wake.on_arrivals(folders, root / pause.FOLDER)
     pulse.ready()
     where = f"{post.node} {post.device}".strip()
     log.info("ready on %s for %s with engine %s", where, ", ".join(post.stages), worker.engine.name)

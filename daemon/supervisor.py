@@ -192,8 +192,10 @@ class Supervisor:
 
     def take_in(self) -> None:
         """Look through the inbox for dropped files; on a full disk they stay there, as safe as anywhere."""
-        if not self.drain.is_on and self.inbox.due and room_left(self.spool.root, self.config.reserve):
-            self.inbox.scan()
+        if self.drain.is_on or not self.inbox.due or not room_left(self.spool.root, self.config.reserve):
+            return
+        if self.inbox.scan():
+            self._bulletin.postpone()
 
     def sweep(self) -> None:
         """Now and then: delete what is beyond the limits, and have the ballast whole again."""
@@ -201,6 +203,8 @@ class Supervisor:
 
     def tell(self) -> None:
         """Write `supervisor.json` when something changed, and keep systemd informed."""
+        if self._bulletin.waits:
+            return
         notes = self.fleet.notes if self.fleet else ()
         self._bulletin.tell(self.spool, self.crews, self.drain.is_on, notes)
 
@@ -232,7 +236,8 @@ class Supervisor:
         if self.drain.is_on:
             return min(seconds, 0.1)
         now = time.monotonic()
-        return min([seconds, *(max(0.05, due - now) for due in self.children.dues)])
+        dues = (*self.children.dues, self._bulletin.due)
+        return min([seconds, *(max(0.05, due - now) for due in dues)])
 
     def _warn_of_the_disk(self) -> None:
         kind, mount = filesystem.under(self.spool.root)

@@ -14,6 +14,7 @@ import logging
 import os
 import select
 import signal
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -47,12 +48,16 @@ class Wake:
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._arrivals: Inotify | None = None
 
-    def on_arrivals(self, folders: Iterable[Path]) -> None:
-        """Let whatever comes to one of the folders ring the bell too; without file events the scans do it all."""
+    def on_arrivals(self, jobs_in: Iterable[Path], anything_in: Path) -> None:
+        """Let jobs that come to one folder, and whatever comes to the other, ring the bell too.
+
+        Without file events the scans do it all.
+        """
         try:
             self._arrivals = Inotify()
-            for folder in folders:
-                self._arrivals.watch(folder, COMES)
+            self._arrivals.watch(anything_in, COMES)
+            for folder in jobs_in:
+                self._arrivals.watch(folder, COMES, files=False)  # what people drop is the supervisor's
         except (OSError, AttributeError) as error:
             log.warning(NO_EVENTS, error)
 
@@ -67,10 +72,15 @@ class Wake:
 
     def wait(self, seconds: float, others: Sequence[int] = ()) -> None:
         """Sleep until somebody rings, one of the `others` (descriptors) becomes readable, or time is up."""
-        bells = [self._read, *([self._arrivals.descriptor] if self._arrivals else [])]
-        readable, _, _ = select.select([*bells, *others], [], [], max(0.0, seconds))
-        if self._arrivals and self._arrivals.descriptor in readable:
-            self._arrivals.drain()
+        bells = [self._read, *others, *([self._arrivals.descriptor] if self._arrivals else [])]
+        until = time.monotonic() + seconds
+        readable: list[int] = []
+        while not readable:
+            readable, _, _ = select.select(bells, [], [], max(0.0, until - time.monotonic()))
+            if not readable:
+                return
+            if self._arrivals and self._arrivals.descriptor in readable and not self._arrivals.drain():
+                readable.remove(self._arrivals.descriptor)
         if self._read in readable:
             with contextlib.suppress(BlockingIOError):  # a full pipe holds a whole number of reads
                 while len(os.read(self._read, 4096)) == 4096:

@@ -174,9 +174,10 @@ class Photos:
             try:
                 # Those before it wait already, and count.
                 intake.check_room(self._spool, self._caller, self._config)
-                photo.job_id = intake.publish(
+                published = intake.publish(
                     photo.draft, self._spool, self._config, photo.filename, wishes, key_of(key, number)
                 )
+                photo.job_id = published.job.id
             except (HTTPException, SpoolError) as refusal:
                 photo.refuse(refusal)
             except OSError as error:

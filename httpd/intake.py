@@ -8,10 +8,9 @@ import struct
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import imagesize
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -20,14 +19,16 @@ from httpd.config import HttpConfig
 from httpd.delivery import check_url
 from httpd.limits import check_queue, check_share
 from httpd.queue import check_level
-from httpd.state import config_of, ledger_of, spool_of
+from httpd.state import config_of, ledger_of
 from spool import idempotency, layout, picture, priority
 from spool import job as jobs
 from spool.callbacks import Promise
 from spool.draft import Draft
 from spool.errors import InvalidRequest, NoSuchJob, SpoolFull
+from spool.reader import Found
 from spool.settings import flag, room_left
 from spool.spool import Spool
+from spool.status import Status
 
 PART = "input.part"
 """What a draft's picture is called until its kind is known."""
@@ -35,17 +36,17 @@ _SWEEP_EVERY = 3600.0
 _swept = -_SWEEP_EVERY
 
 
-async def begin(request: Request) -> Draft:
-    """An empty draft for a picture from this caller. Raises HTTPException and SpoolFull where none is accepted."""
-    config, spool, caller = config_of(request), spool_of(request), caller_of(request)
+def admit(request: Request) -> None:
+    """Count an upload of one picture by this caller. Raises HTTPException where that is one too many."""
     announced = request.headers.get("content-length", "0")
-    ledger_of(request).admit(caller, int(announced) if announced.isdecimal() else 0, config)
+    size = int(announced) if announced.isdecimal() else 0
+    ledger_of(request).admit(caller_of(request), size, config_of(request))
 
-    def work() -> Draft:
-        check_room(spool, caller, config)
-        return draft_for(spool, caller, config)
 
-    return await run_in_threadpool(work)
+def begin(spool: Spool, caller: Caller, config: HttpConfig) -> Draft:
+    """An empty draft for a picture of this caller's. Raises HTTPException and SpoolFull where none is accepted."""
+    check_room(spool, caller, config)
+    return draft_for(spool, caller, config)
 
 
 def check_room(spool: Spool, caller: Caller, config: HttpConfig) -> None:
@@ -66,21 +67,16 @@ def draft_for(spool: Spool, caller: Caller, config: HttpConfig) -> Draft:
 
 def publish(
     draft: Draft, spool: Spool, config: HttpConfig, name: str, wishes: dict[str, Any], key: str | None
-) -> str:
-    """Make the picture in the draft a job, on the disk when this returns. Returns its id.
+) -> Found:
+    """Make the picture in the draft a job, on the disk when this returns. Returns it as it then lies there.
 
     It is called `name` unless the wishes name it. With an Idempotency-Key that was used before, the draft goes and
     the earlier job is the answer.
     """
     part = draft.path / PART
     with part.open("rb") as file:
-        head = file.read(picture.HEAD)
-    suffix = picture.suffix_of(head)
-    if not head:
-        raise HTTPException(422, "the file is empty")
-    if suffix is None:
-        raise HTTPException(415, f"this is not a picture the service reads; send {picture.ACCEPTED}")
-    check_size(part, config)
+        suffix = _kind_of(file)
+        check_size(file, config)
     asked = {"source": "http", "name": name, "suffix": suffix, "client": draft.request.client, **wishes}
     level = asked.pop("priority", priority.NORMAL)
     request = jobs.Request.new(**asked)
@@ -94,30 +90,39 @@ def publish(
             raise InvalidRequest(
                 "this Idempotency-Key was used for another picture or other wishes; take a new one"
             )
-        if entry.job_id and _exists(spool, entry.job_id):
+        if entry.job_id and (earlier := _found(spool, entry.job_id)):
             draft.discard()
-            return entry.job_id
+            return earlier
         if not entry.job_id:
             entry.record(request.id, fingerprint)
         return _move(draft, replace(request, id=entry.job_id), level)
 
 
-def _move(draft: Draft, request: jobs.Request, level: str) -> str:
+def _kind_of(file: BinaryIO) -> str:
+    head = file.read(picture.HEAD)
+    suffix = picture.suffix_of(head)
+    if not head:
+        raise HTTPException(422, "the file is empty")
+    if suffix is None:
+        raise HTTPException(415, f"this is not a picture the service reads; send {picture.ACCEPTED}")
+    return suffix
+
+
+def _move(draft: Draft, request: jobs.Request, level: str) -> Found:
     (draft.path / PART).rename(draft.path / request.input)
     if request.callback_url:
         # On the disk before the job appears, so that no end of it is missed.
         Promise(request.id, request.callback_url).write(draft.root)
-    starts = request.views or request.model
-    Draft(draft.root, draft.path, request).publish(layout.INBOX if starts else layout.HELD, level)
-    return request.id
+    folder = layout.INBOX if request.views or request.model else layout.HELD
+    job = Draft(draft.root, draft.path, request).publish(folder, level)
+    return Found(job, folder, None, Status())
 
 
-def _exists(spool: Spool, job_id: str) -> bool:
+def _found(spool: Spool, job_id: str) -> Found | None:
     try:
-        spool.find(job_id)
+        return spool.find(job_id)
     except NoSuchJob:
-        return False
-    return True
+        return None
 
 
 def _fingerprint(part: Path, wishes: dict[str, Any]) -> str:
@@ -135,16 +140,15 @@ def _sweep(spool: Spool) -> None:
         idempotency.sweep(spool.root)
 
 
-def check_size(path: Path, config: HttpConfig) -> None:
+def check_size(file: BinaryIO, config: HttpConfig) -> None:
     """Refuse a picture of more pixels than are decoded, by its header alone. Raises HTTPException.
 
     What has no readable size is let through: the worker's confined decoder decides.
     """
-    with path.open("rb") as file:
-        try:
-            width, height = imagesize.get(file)
-        except (ValueError, OverflowError, struct.error):
-            return
+    try:
+        width, height = imagesize.get(file)
+    except (ValueError, OverflowError, struct.error):
+        return
     if max(width, height) > config.max_side or width * height > config.max_pixels:
         raise HTTPException(
             422,

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from httpd import intake
+from httpd.access import caller_of
 from httpd.answers import prefers
 from httpd.body import chunks
 from httpd.events import HEARTBEAT, is_over
@@ -112,18 +113,20 @@ async def _submit(request: Request) -> tuple[str, dict[str, Any]]:
     content = b"".join([chunk async for chunk in chunks(request, limit, config.body_timeout)])
     values = await run_in_threadpool(_parse, content)
     wishes = wishes_of(values)
-    draft = await intake.begin(request)
+    intake.admit(request)
     key = request.headers.get("idempotency-key")
 
-    def work() -> str:
-        (draft.path / intake.PART).write_bytes(_picture(values["image"], config.max_upload))
-        return intake.publish(draft, spool, config, "image", wishes, key)
+    def publish() -> str:
+        content = _picture(values["image"], config.max_upload)
+        draft = intake.begin(spool, caller_of(request), config)
+        try:
+            (draft.path / intake.PART).write_bytes(content)
+            return intake.publish(draft, spool, config, "image", wishes, key).job.id
+        except BaseException:
+            draft.discard()
+            raise
 
-    try:
-        job_id = await run_in_threadpool(work)
-    except BaseException:
-        await run_in_threadpool(draft.discard)
-        raise
+    job_id = await run_in_threadpool(publish)
     unused = [name for name in _NO_EFFECT if name in values]
     return job_id, {"quality": wishes["quality"], "not_used": unused}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -17,58 +19,62 @@ from httpd.form import Form, boundary_of, receive
 from httpd.landing import Landing
 from httpd.state import config_of, spool_of
 from spool.draft import Draft
-from spool.view import look
+from spool.view import look, told
 
 
 async def upload(request: Request) -> Response:
     """201 with the new job's status object, also where an Idempotency-Key names a job that is there already."""
-    config, spool = config_of(request), spool_of(request)
+    config, spool, caller = config_of(request), spool_of(request), caller_of(request)
     boundary = boundary_of(request)
     refuse_announced(request, config.max_upload)
-    draft = await intake.begin(request)
-    picture = Picture(draft)
+    intake.admit(request)
+    picture = Picture(partial(intake.begin, spool, caller, config))
     form = Form(boundary, picture)
     try:
         rest = await receive(request, form, config.max_upload, config.body_timeout)
 
         def publish() -> tuple[str, dict[str, Any]]:
             form.end(rest)
-            if picture.filename is None:
+            if picture.draft is None:
                 raise HTTPException(422, "the form has no `file`; send the picture in a field called `file`")
-            wishes = intake.wishes_of(form.values, config, caller_of(request))
+            wishes = intake.wishes_of(form.values, config, caller)
             key = request.headers.get("idempotency-key")
-            published = intake.publish(draft, spool, config, picture.filename, wishes, key)
-            return published, look(spool, published)
+            found = intake.publish(picture.draft, spool, config, picture.filename, wishes, key)
+            if found.job.id == picture.draft.request.id:
+                return found.job.id, told(spool, found)
+            return found.job.id, look(spool, found.job.id)
 
-        job_id, told = await run_in_threadpool(publish)
+        job_id, answer = await run_in_threadpool(publish)
     except ClientDisconnect:
-        await run_in_threadpool(draft.discard)
+        await run_in_threadpool(picture.drop)
         return Response(status_code=400)  # nobody is there to read it
     except BaseException:
-        await run_in_threadpool(draft.discard)
+        await run_in_threadpool(picture.drop)
         raise
     finally:
         picture.close()
     headers = {"Location": f"/api/jobs/{job_id}/status", **applied(request)}
-    if job_id != draft.request.id:
+    if picture.draft and job_id != picture.draft.request.id:
         headers["Idempotency-Replayed"] = "true"
-    return JSONResponse(told, 201, headers)
+    return JSONResponse(answer, 201, headers)
 
 
 class Picture:
-    """The one picture of an upload, into its draft."""
+    """The one picture of an upload, into a draft that is begun when it comes."""
 
-    def __init__(self, draft: Draft) -> None:
-        self.filename: str | None = None
-        self._draft = draft
+    def __init__(self, begin: Callable[[], Draft]) -> None:
+        self.filename = ""
+        self.draft: Draft | None = None
+        self._begin = begin
         self._file: Landing | None = None
 
     def begin(self, filename: str) -> None:
-        """The first is taken. Raises HTTPException for a second."""
-        if self.filename is not None:
+        """The first is taken, where there is room. Raises HTTPException, also for a second, SpoolFull and OSError."""
+        if self.draft is not None:
             raise HTTPException(422, "send one `file` in an upload, or several to /api/batch")
         self.filename = filename
-        self._file = Landing(self._draft.path / intake.PART)
+        self.draft = self._begin()
+        self._file = Landing(self.draft.path / intake.PART)
 
     def write(self, content: bytes | memoryview) -> None:
         """The next bytes. Raises OSError."""
@@ -84,3 +90,9 @@ class Picture:
         """Give the open file back."""
         if self._file:
             self._file.close()
+
+    def drop(self) -> None:
+        """It becomes no job."""
+        self.close()
+        if self.draft:
+            self.draft.discard()

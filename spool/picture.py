@@ -49,11 +49,10 @@ def looks_whole(path: Path) -> bool:
 
     False also for kinds that have no end mark: the caller then waits for the size to stand still.
     """
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        head = file.read(HEAD)
-        file.seek(max(0, size - 12))
-        tail = file.read(12)
+        head = os.pread(file.fileno(), HEAD, 0)
+        tail = os.pread(file.fileno(), 12, max(0, size - 12))
     suffix = suffix_of(head)
     if suffix == ".png":
         return tail[4:8] == b"IEND"

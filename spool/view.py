@@ -156,6 +156,11 @@ def look(spool: Spool, job_id: str) -> dict[str, Any]:
     return {**of_itself, **of_queue}
 
 
+def told(spool: Spool, found: Found) -> dict[str, Any]:
+    """Tell a job that is not finished as it was met, wherever it has gone since."""
+    return {**of_the_job(found), **of_the_queue(spool, found)}
+
+
 def met(spool: Spool, job_id: str) -> tuple[Found, dict[str, Any], dict[str, Any]]:
     """Find a job: how it was met, and the two parts of its status. Raises NoSuchJob."""
     for _ in range(4):

@@ -125,6 +125,29 @@ def test_a_ring_before_the_wait_is_not_lost() -> None:
     wake.close()
 
 
+def test_jobs_end_a_workers_wait_and_dropped_files_do_not(tmp_path: Path) -> None:
+    """In the folder that says whether the queue is paused, everything counts."""
+    inbox, queue, aside = (tmp_path / name for name in ("inbox", "queue", "aside"))
+    for folder in (inbox, queue, aside):
+        folder.mkdir()
+    wake = Wake()
+    wake.on_arrivals([inbox], queue)
+
+    def is_woken_by(name: str, folder: Path) -> bool:
+        (aside / name).rename(folder / name)
+        began = time.monotonic()
+        wake.wait(1.0)
+        return time.monotonic() - began < 0.9
+
+    (aside / "photo.jpg").write_bytes(b"a photo")
+    (aside / "paused.json").write_bytes(b"{}")
+    (aside / "job").mkdir()
+    assert not is_woken_by("photo.jpg", inbox)
+    assert is_woken_by("job", inbox)
+    assert is_woken_by("paused.json", queue)
+    wake.close()
+
+
 def test_file_events_name_what_was_closed_or_moved_in(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     heard: list[str] = []

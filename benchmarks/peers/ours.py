@@ -6,6 +6,7 @@ import http.client
 import os
 from pathlib import Path
 
+from benchmarks.form import post
 from benchmarks.noop import SLEEP
 from benchmarks.peers.system import System, kill, until
 from spool.board import Board
@@ -113,18 +114,7 @@ class OursPosted(Ours):
 
     def submit(self, photo: bytes, seconds: float = 0.0) -> None:
         self._sleep(seconds)
-        parts = (
-            b'--b\r\nContent-Disposition: form-data; name="start"\r\n\r\ntrue\r\n'
-            b'--b\r\nContent-Disposition: form-data; name="file"; filename="photo.png"\r\n\r\n',
-            photo,
-            b"\r\n--b--\r\n",
-        )
-        headers = {"Content-Type": "multipart/form-data; boundary=b"}
-        self.connection.request("POST", "/api/upload", b"".join(parts), headers)
-        answer = self.connection.getresponse()
-        content = answer.read()
-        if answer.status != 201:
-            raise RuntimeError(f"the upload was refused: {content!r}")
+        post(self.connection, photo, start="true")
 
 
 class OursDecoding(Ours):

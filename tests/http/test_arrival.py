@@ -22,7 +22,7 @@ from httpd.landing import AHEAD, Landing
 from spool import writeback
 from spool.spool import Spool
 from tests.crash.shim import Call, Shim
-from tests.http.live import server
+from tests.http.live import send, server
 from tests.service import free_port
 from tests.support import picture, until
 
@@ -304,9 +304,25 @@ def test_a_sender_that_vanishes_in_a_large_body_leaves_nothing(port: int, tmp_pa
         b"Content-Length: %d\r\n\r\n" % (BOUNDARY, len(whole))
     )
     drafts = tmp_path / "spool" / "tmp"
-    for sent in (100, 1_000_000, len(whole) - 1):
+    for sent in (2 * forms.PIECE, len(whole) - 1):
         with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
             connection.sendall(head + whole[:sent])
             until(lambda: any(drafts.iterdir()), 60)
         until(lambda: not any(drafts.iterdir()), 60)
     assert list((tmp_path / "spool" / "held").iterdir()) == []
+
+
+def test_a_full_queue_refuses_a_large_picture_before_it_is_whole(tmp_path: Path) -> None:
+    """Room is asked for when the picture begins, and a small one has no draft before it is there."""
+    root, port = tmp_path / "spool", free_port()
+    whole = body(picture() + bytes(8_000_000))
+    head = (
+        b"POST /api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=%b\r\n"
+        b"Content-Length: %d\r\n\r\n" % (BOUNDARY, len(whole))
+    )
+    with server(root, port, environ={"PROTOSCALE_MAX_UPLOAD": "32M", "PROTOSCALE_MAX_QUEUE": "1"}):
+        send(port, picture(), start="true")
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.sendall(head + whole[: 2 * forms.PIECE])
+            assert connection.recv(4096).startswith(b"HTTP/1.1 503 ")
+        assert list((root / "tmp").iterdir()) == []
