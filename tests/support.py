@@ -53,6 +53,24 @@ def submit(spool: Spool, folder: str = "inbox", content: bytes | None = None, **
     return draft.publish(folder)
 
 
+def claim(spool: Spool, folder: str = "inbox") -> Job:
+    """The first job of `folder`, claimed for the worker `w`; there must be one."""
+    job = spool.claim(folder, "w")
+    assert job is not None
+    return job
+
+
+def put(job: Job, *products: str) -> None:
+    """Leave products in a job, as if their stages were done."""
+    for product in products:
+        (job.path / product).write_bytes(b"product")
+
+
+def folders(spool: Spool, job_id: str) -> list[str]:
+    """Every folder in which the job lies: one, or none."""
+    return [str(path.parent.relative_to(spool.root)) for path in spool.root.rglob(job_id)]
+
+
 def config(root: Path, **environ: str) -> Config:
     """Settings for a spool below a test's own directory, reading nothing of the real environment."""
     return read(Config, {"PROTOSCALE_SPOOL": str(root), "PROTOSCALE_RESERVE": "1M", **environ})

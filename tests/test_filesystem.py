@@ -17,6 +17,12 @@ from spool.spool import Spool
 ROOT = Path(__file__).parents[1]
 
 
+def test_a_spool_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpoolUnusable, match="PROTOSCALE_SPOOL"):
+        Spool.open(tmp_path / "file" / "spool")
+
+
 def test_a_spool_across_file_systems_is_refused(tmp_path: Path) -> None:
     memory = Path("/dev/shm")
     if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:

@@ -20,7 +20,9 @@ from pathlib import Path
 from spool.job import Job
 from tests.crash import disk
 from tests.crash.ledger import Event, expectations
-from tests.crash.lives import LIVES, Life, random_life
+from tests.crash.life import Life
+from tests.crash.lives import LIVES
+from tests.crash.random_life import random_life
 from tests.crash.recovery import Recovery, fast_folder, judged, ready
 from tests.crash.shim import CHANGES, Call, Shim
 

@@ -22,7 +22,9 @@ from pathlib import Path
 
 from tests.crash import quick_work
 from tests.crash.ledger import Event, expectations
-from tests.crash.lives import LIVES, Life, life_of_a_drop, random_life
+from tests.crash.life import Life
+from tests.crash.lives import LIVES, life_of_a_drop
+from tests.crash.random_life import random_life
 from tests.crash.recovery import Recovery, fast_folder, judged, ready
 from tests.crash.shim import CHANGES, Call, Shim
 

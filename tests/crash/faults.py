@@ -25,7 +25,8 @@ from typing import Any
 from spool.errors import SpoolError
 from tests.crash import quick_work
 from tests.crash.ledger import Event, expectations
-from tests.crash.lives import LIVES, Life
+from tests.crash.life import Life
+from tests.crash.lives import LIVES
 from tests.crash.recovery import Recovery, fast_folder, judged, ready
 from tests.crash.shim import Call, Shim
 from tests.crash.web_life import LIFE_OF_A_SERVER, life_of_a_server

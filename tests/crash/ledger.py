@@ -1,6 +1,6 @@
 """What the service promised, and whether a spool keeps it.
 
-A life (tests.crash.lives) writes down each promise the moment it was made: "acked" when a submit returned, "begun"
+A life (tests.crash.life) writes down each promise the moment it was made: "acked" when a submit returned, "begun"
 when an attempt was counted. `expectations` folds what was written before the crash into what must be found after
 recovery, and `violations` looks. Each picture of a life has a name of its own, which its request keeps.
 """

@@ -33,6 +33,9 @@ LIMIT = 150.0
 FILES = (
     *(
         "test_spool_moves",
+        "test_spool_recovery",
+        "test_spool_reads",
+        "test_request",
         "test_queue",
         "test_spool_races",
         "test_spool_invariants",
@@ -58,7 +61,7 @@ FILES = (
 """Tests of the spool and of what uses it; those that start other processes are left out, as these run no mutant."""
 OWN = (
     *("test_spool", "test_durable", "test_adoption", "test_attempts", "test_filesystem"),
-    *("test_queue", "test_inbox", "test_ballast"),
+    *("test_request", "test_queue", "test_inbox", "test_ballast"),
 )
 PARTS = ("spool", "daemon", "httpd", "tests", "docs", "systemd")
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None

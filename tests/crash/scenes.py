@@ -37,7 +37,7 @@ from spool.spool import Spool
 from tests.crash import quick_work
 from tests.crash.fork import Fork, Killer, Tell
 from tests.crash.ledger import Event, picture_of
-from tests.crash.lives import Life
+from tests.crash.life import Life
 from tests.crash.recovery import ALL, Recovery
 from tests.crash.shim import Shim
 from tests.support import SphereEngine, config

@@ -25,7 +25,8 @@ from pathlib import Path
 from spool.spool import Spool
 from tests.crash.disk import Disk
 from tests.crash.ext4 import CANNOT
-from tests.crash.lives import LIVES, Life
+from tests.crash.life import Life
+from tests.crash.lives import LIVES
 from tests.crash.recovery import ready
 from tests.crash.shim import CHANGES, Call, Shim
 from tests.service import ROOT, free_port

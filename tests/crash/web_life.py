@@ -14,7 +14,8 @@ from httpd.config import HttpConfig
 from spool.layout import FAILED, HELD
 from spool.settings import read
 from tests.crash.ledger import picture_of
-from tests.crash.lives import LIVES, Life
+from tests.crash.life import Life
+from tests.crash.lives import LIVES
 
 LIFE_OF_A_SERVER = len(LIVES)
 """Its number, after the others."""
