@@ -124,7 +124,7 @@ class Outcomes:
         status = replace(status, worker=None)
         if folder in (layout.DONE, layout.HELD):
             status = replace(status, progress=100.0, message="done")
-            status.write(job.path, durable_too=True, named=False)  # `advance` sees to the names
+            status.write(job.path, last=True)
         else:
             tell(job, status)
         self.spool.advance(job)

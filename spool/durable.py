@@ -129,16 +129,18 @@ def clear_asides(folder: Path) -> None:
         aside.unlink(missing_ok=True)
 
 
-def replace_json(path: Path, value: Any, *, durable: bool = True, named: bool = True) -> None:
+def replace_json(
+    path: Path, value: Any, *, durable: bool = True, named: bool = True, has_ballast: bool | None = None
+) -> None:
     """`replace` with a JSON value, a line for each of its keys, because people read these files too.
 
-    Durable ones are the state of a job: on a full disk they have the ballast.
+    What is the state of a job (durable, unless it is said otherwise) has the ballast on a full disk.
     """
     content = lines(value)
     try:
         replace(path, content, durable=durable, named=named)
     except OSError as error:
-        if not durable:
+        if not (durable if has_ballast is None else has_ballast):
             raise
         _with_room(path, content, error)
 

@@ -9,6 +9,7 @@ which the kernel decides: the loser gets ENOENT and looks again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable, MutableMapping
@@ -107,7 +108,9 @@ class Spool(Reader):
             # Its products are on the disk. If this rename is lost, recovery repeats it.
             job.path.rename(target)
         else:
-            # Somebody is told of it: the names of its products too are on the disk before that.
+            # Somebody is told of it: its last news, and the names of its products, are on the disk before that.
+            with contextlib.suppress(FileNotFoundError):  # a job of another program may have none
+                durable.fsync(job.path / layout.STATUS)
             durable.fsync(job.path)
             durable.move(job.path, target)
         return folder

@@ -50,9 +50,11 @@ class Status:
         except (FileNotFoundError, ValueError, TypeError):
             return cls()
 
-    def write(self, job: Path, *, durable_too: bool = False, named: bool = True) -> None:
-        """Replace the job's `status.json`; `named` as in `durable.replace`."""
-        durable.replace_json(job / layout.STATUS, vars(self), durable=durable_too, named=named)
+    def write(self, job: Path, *, durable_too: bool = False, last: bool = False) -> None:
+        """Replace the job's `status.json`. The `last` one of a job: `Spool.advance` will put it on the disk."""
+        durable.replace_json(
+            job / layout.STATUS, vars(self), durable=durable_too, has_ballast=last or durable_too
+        )
 
 
 _KNOWN = {item.name for item in fields(Status)}

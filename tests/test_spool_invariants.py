@@ -94,13 +94,14 @@ def test_invariant_2_moves_that_somebody_is_told_of_are_fsynced_and_others_not(s
     for product, folder, fsynced in (
         ("cutout.png", "geometry", []),
         ("geometry.glb", "texture", []),
-        ("model.glb", "done", ["fsync job", "fsync done", "fsync w"]),
+        ("model.glb", "done", ["fsync status.json", "fsync job", "fsync done", "fsync w"]),
     ):
         heard = Listener()
         with Shim(spool.root, heard).installed():
             job = spool.claim({"geometry": "inbox", "texture": "geometry"}.get(folder, "texture"), "w")
             assert job
         (job.path / product).write_bytes(b"product")
+        Status(message="news").write(job.path, last=folder == "done")
         with Shim(spool.root, heard).installed():
             assert spool.advance(job) == folder
         calls = [call.replace(job.id, "job") for call in heard.calls]
