@@ -195,7 +195,7 @@ class Worker:
     def _attempt(self, job: Job, stage: Stage, news: Status | None) -> Onward | None:
         # From here to `end` the job answers for what becomes of this process; a bug leaves it answering.
         self.pulse.begin(job.id, stage.name)
-        counted_before = read_attempts(job.path).get(stage.name, 0)
+        counted_before = (news.attempts if news else read_attempts(job.path)).get(stage.name, 0)
         attempt = Attempt(job, stage, time.monotonic(), counted_before)
         onward = self.outcomes.judge(attempt, partial(self._work, attempt, news), self._goes_on_with)
         self.pulse.end()

@@ -78,7 +78,7 @@ def adopt(root: Path, file: Path, request: Request, failure: str | None = None) 
     except OSError:
         draft.discard()
         raise
-    durable.fsync(draft.input)
+    durable.fdatasync(draft.input)  # mostly there already: only its rename is new
     durable.fsync(draft.path)
     job = draft.move_to(layout.FAILED if failure else layout.INBOX)
     if failure or file.parent != job.path.parent:

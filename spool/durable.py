@@ -29,6 +29,15 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+def fdatasync(path: Path) -> None:
+    """Put a file's bytes on the disk; when it was renamed may get there when it likes. As `fsync` otherwise."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def make_folder(path: Path) -> None:
     """Make a directory, and those above it that are missing, each on the disk when this returns."""
     if not path.is_dir():
