@@ -30,6 +30,7 @@ class Bulletin:
         self._started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._told: Board | None = None
         self._is_ready = False
+        self._is_heard = False
 
     def tell(self, spool: Spool, crews: Sequence[Crew], draining: bool, notes: Iterable[str]) -> None:
         """Say how things stand; `notes` are for people, beside those of the board. Raises OSError."""
@@ -42,7 +43,8 @@ class Bulletin:
         if not self._is_ready and all(crew.pulse.is_ready or crew.record.is_out for crew in crews):
             self._is_ready = True
             log.info("ready: spool %s, engine %s, %d workers", spool.root, self._engine, len(crews))
-            self._systemd.tell("READY=1", f"MAINPID={os.getpid()}")
+        if self._is_ready and not self._is_heard:  # who never hears it ends us, as one that could not start
+            self._is_heard = self._systemd.tell("READY=1", f"MAINPID={os.getpid()}")
         self._systemd.status(status_line(current, spool))
 
     def withdraw(self, spool: Spool) -> None:

@@ -24,6 +24,8 @@ class Ear:
         """Whoever sends from now on gets an error."""
         if self._socket:
             self._socket.close()
+            self._path.unlink()
+            self._socket = None
 
     def heard(self) -> list[str]:
         """The messages since the last call, each with its lines."""

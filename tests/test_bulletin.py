@@ -144,6 +144,19 @@ def test_the_service_is_ready_once_when_its_last_worker_is(told: Told, ear: Ear)
     assert ear.heard() == []
 
 
+def test_a_service_whose_ready_was_not_heard_says_it_again(told: Told, ear: Ear) -> None:
+    """systemd would wait for it until the start's time is over, and end a service that works."""
+    for crew in told.crews:
+        crew.pulse.ready()
+    ear.close()
+    told.tell()
+    ear.open()
+    told.tell()
+    assert READY in ear.heard()
+    told.tell()
+    assert READY not in ear.heard()
+
+
 def test_a_service_whose_one_device_is_out_is_ready_with_the_other(told: Told, ear: Ear) -> None:
     told.crews[0].pulse.ready()
     told.crews[1].record.due = time.monotonic() + 100

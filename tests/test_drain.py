@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,10 @@ from daemon.drain import Drain
 from daemon.stall import KILL_AFTER
 from daemon.supervisor import Supervisor
 from spool.notify import Systemd
+from tests import idlers
 from tests.clock import DAY, Clock
 from tests.ear import Ear
+from tests.support import until
 
 LIMIT = 30.0
 
@@ -117,3 +120,23 @@ def test_no_post_is_filled_any_more_and_with_nobody_running_it_is_over(
     supervisor.start_due()
     assert len(started) == len(supervisor.crews)
     assert supervisor.finished
+
+
+def test_a_service_that_systemd_does_not_hear_ends_its_workers_all_the_same(
+    supervisor: Supervisor, ear: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one whose NOTIFY_SOCKET is a leftover of the shell that it was started in."""
+    idlers.take_their_place(monkeypatch, tmp_path)
+    supervisor.recover()
+    supervisor.start_due()
+    ear.close()
+    supervisor.ask_drain()
+
+    def over() -> bool:
+        supervisor.step()
+        return supervisor.finished
+
+    try:
+        until(over)
+    finally:
+        supervisor.children.signal(signal.SIGKILL)
