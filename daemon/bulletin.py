@@ -35,6 +35,7 @@ class Bulletin:
         self._started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._told: Board | None = None
         self._is_ready = False
+        self._is_heard = False
         self.due = math.inf
         """When (monotonic seconds) it will tell what was postponed."""
 
@@ -45,13 +46,13 @@ class Bulletin:
         """
         self.due = min(self.due, time.monotonic() + GATHERED)
 
-    @property
-    def waits(self) -> bool:
-        """Whether there is something to tell, and it is not time yet."""
-        return time.monotonic() < self.due < math.inf
-
     def tell(self, spool: Spool, crews: Sequence[Crew], draining: bool, notes: Iterable[str]) -> None:
-        """Say how things stand; `notes` are for people, beside those of the board. Raises OSError."""
+        """Say how things stand, unless that was postponed; `notes` are for people, beside those of the board.
+
+        Raises OSError.
+        """
+        if time.monotonic() < self.due < math.inf:
+            return
         self.due = math.inf
         current = board(spool, self._config, self._engine, self._started_at, crews, draining)
         current = replace(current, notes=(*current.notes, *notes))
@@ -62,7 +63,8 @@ class Bulletin:
         if not self._is_ready and all(crew.pulse.is_ready or crew.record.is_out for crew in crews):
             self._is_ready = True
             log.info("ready: spool %s, engine %s, %d workers", spool.root, self._engine, len(crews))
-            self._systemd.tell("READY=1", f"MAINPID={os.getpid()}")
+        if self._is_ready and not self._is_heard:  # who never hears it ends us, as one that could not start
+            self._is_heard = self._systemd.tell("READY=1", f"MAINPID={os.getpid()}")
         self._systemd.status(status_line(current, spool))
 
     def withdraw(self, spool: Spool) -> None:

@@ -203,8 +203,6 @@ class Supervisor:
 
     def tell(self) -> None:
         """Write `supervisor.json` when something changed, and keep systemd informed."""
-        if self._bulletin.waits:
-            return
         notes = self.fleet.notes if self.fleet else ()
         self._bulletin.tell(self.spool, self.crews, self.drain.is_on, notes)
 

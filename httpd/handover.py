@@ -34,14 +34,12 @@ class Handover(QuietServer):
         self._on_stop = on_stop
         self._closing = closing
         self._systemd = systemd
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve from here on."""
-        await super().startup(sockets)
-        self._systemd.tell("READY=1", "STATUS=serving")
+        self._is_heard = False
 
     async def on_tick(self, counter: int) -> bool:
         """Once a second, from the event loop itself: where that hangs, systemd hears nothing and starts another."""
+        if not self._is_heard:  # the first tick is when it serves
+            self._is_heard = self._systemd.tell("READY=1", "STATUS=serving")
         self._systemd.alive()
         return await super().on_tick(counter)
 

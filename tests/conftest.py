@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from daemon.config import Config
 from spool import policy
 from spool.spool import Spool
 from tests.client import client_of
+from tests.ear import Ear
 from tests.support import config
 
 
@@ -43,6 +45,15 @@ def client(tmp_path: Path) -> TestClient:
 def settings(tmp_path: Path) -> Config:
     """The settings of a service of that spool."""
     return config(tmp_path / "spool")
+
+
+@pytest.fixture
+def ear(tmp_path: Path) -> Iterator[Ear]:
+    """Where systemd would listen; it does."""
+    ear = Ear(tmp_path / "notify")
+    ear.open()
+    yield ear
+    ear.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The small parts between processes: the lock, the pulse, the bell, systemd's socket."""
+"""The small parts between processes: the lock, the pulse, the bell, the watchdog."""
 
 from __future__ import annotations
 
@@ -172,22 +172,6 @@ def test_a_child_that_keeps_dying_waits_longer_each_time_up_to_a_minute() -> Non
     assert pauses[0] < 0.2 and 59 < pauses[-1] <= 60
 
 
-def test_systemd_hears_what_it_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(path))
-        systemd = Systemd({"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "3000000"})
-        assert systemd.watchdog_seconds == 3
-        systemd.tell("READY=1")
-        systemd.status("2 waiting")
-        systemd.status("2 waiting")  # said once
-        systemd.alive()
-        assert [manager.recv(99) for _ in range(3)] == [b"READY=1", b"STATUS=2 waiting", b"WATCHDOG=1"]
-        manager.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            manager.recv(99)
-
-
 def test_the_watchdog_is_fed_by_a_turn_that_no_read_of_the_disk_survives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,11 +193,3 @@ def test_the_watchdog_is_fed_by_a_turn_that_no_read_of_the_disk_survives(
         supervisor.step()
         supervisor.wake.close()
         assert manager.recv(99) == b"WATCHDOG=1"
-
-
-def test_without_systemd_nothing_is_said() -> None:
-    systemd = Systemd({})
-    systemd.tell("READY=1")
-    systemd.alive()
-    assert systemd.watchdog_seconds == 0
-    assert Systemd({"WATCHDOG_USEC": "5000000", "WATCHDOG_PID": "1"}).watchdog_seconds == 0
