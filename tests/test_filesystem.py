@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,3 +70,29 @@ def test_file_systems_to_warn_of(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs"])
 def test_file_systems_to_trust(kind: str) -> None:
     assert not filesystem.concern(kind)
+
+
+@pytest.mark.parametrize("has_journal", [True, False])
+def test_an_ext4_without_a_journal_is_told_apart(tmp_path: Path, has_journal: bool) -> None:
+    image, mount = tmp_path / "image", tmp_path / "mount"
+    mount.mkdir()
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    feature = "has_journal" if has_journal else "^has_journal"
+    commands = (
+        ["mkfs.ext4", "-q", "-F", "-O", feature, str(image)],
+        ["mount", "-o", "loop", str(image), str(mount)],
+    )
+    for command in commands:
+        if (
+            not shutil.which(command[0])
+            or subprocess.run(command, capture_output=True, check=False).returncode
+        ):
+            pytest.skip("mounting an image takes root and loop devices")
+    try:
+        kind, where = filesystem.under(mount / "spool")
+    finally:
+        subprocess.run(["umount", mount], check=True)
+    assert where == str(mount)
+    assert kind == ("ext4" if has_journal else "ext4 without a journal")
+    assert bool(filesystem.concern(kind)) is not has_journal
