@@ -52,7 +52,7 @@ class Draft:
 
     def write_request(self) -> None:
         """Say what is asked for; `publish` puts it on the disk. Not written aside: nobody reads in a draft."""
-        (self.path / layout.REQUEST).write_bytes(durable.lines(self.request.as_json()))
+        durable.make(f"{self.path}/{layout.REQUEST}", durable.lines(self.request.as_json()))
 
     def discard(self) -> None:
         """Drop the draft and what was written into it."""

@@ -80,7 +80,7 @@ def replace(path: Path, content: bytes, *, durable: bool = True, named: bool = T
     aside = _aside_of(path)
     durable = durable and not _passing.get()
     try:
-        _make(aside, content, durable)
+        make(aside, content, durable=durable)
         os.rename(aside, path)  # noqa: PTH104
     except BaseException:
         Path(aside).unlink(missing_ok=True)
@@ -89,7 +89,8 @@ def replace(path: Path, content: bytes, *, durable: bool = True, named: bool = T
         fsync(path.parent)
 
 
-def _make(path: str, content: bytes, durable: bool) -> None:
+def make(path: str, content: bytes, *, durable: bool = False) -> None:
+    """Write a small file where nobody reads yet. With `durable`, its bytes are on the disk when this returns."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
         left = memoryview(content)

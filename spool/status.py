@@ -67,7 +67,7 @@ def read_attempts(job: Path) -> dict[str, int]:
 
 def no_attempts(job: Path) -> None:
     """Lay `attempts.json` into a draft."""
-    (job / layout.ATTEMPTS).write_bytes(durable.lines(_NEVER))
+    durable.make(f"{job}/{layout.ATTEMPTS}", durable.lines(_NEVER))
 
 
 def count_attempt(job: Path, stage: str) -> dict[str, int]:
