@@ -13,6 +13,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from importlib import import_module
 from pathlib import Path
@@ -40,7 +41,7 @@ def main() -> int:
         run_here(wanted.names[0], full=wanted.full, into=wanted.into)
         return 0
     wanted.out.mkdir(parents=True, exist_ok=True)
-    told = report.Report(report.machine(wanted.out), full=wanted.full)
+    told = report.Report(report.machine(Path(tempfile.gettempdir())), full=wanted.full)
     for name in wanted.names or known():
         began = time.monotonic()
         print(f"{name} ...", flush=True)

@@ -37,7 +37,7 @@ class Report:
 
 
 def machine(folder: Path) -> dict[str, str]:
-    """What the figures depend on; not the machine's name. `folder` says which file system is meant."""
+    """What the figures depend on; not the machine's name. `folder` lies where the spools do that are measured."""
     cpu = platform.processor() or platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
