@@ -21,7 +21,7 @@ from spool.spool import Spool
 
 log = logging.getLogger(__name__)
 
-GATHERED = 0.1
+GATHERED = 0.05
 """Seconds until jobs that were just taken in are told of, with those that follow on their heels."""
 
 

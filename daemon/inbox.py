@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from daemon.lease import being_written
 from spool import layout, picture
-from spool.draft import adopt, resume_adoptions
+from spool.draft import adopt, resume_adoptions, spare
 from spool.ids import is_job_id
 from spool.job import Job, Request
 from spool.line import PATIENCE
@@ -54,6 +55,8 @@ class Inbox:
         self._folders: dict[Path, tuple[int, float]] = {}
         self._cut_off = False
         self._rested = 0.0
+        self._in_use = False
+        self._spare: Path | None = None
 
     def heard(self, path: Path) -> None:
         """A file event named `path` (called from the watching thread; adding to a set is atomic)."""
@@ -101,10 +104,25 @@ class Inbox:
         self._told = {path for path in self._told if path in present or path.is_dir()}
         return jobs
 
+    def prepare(self) -> None:
+        """Where nothing was found: have a spare draft for the next drop, once there was a first."""
+        if not self._in_use or self._spare:
+            return
+        try:
+            self._spare = spare(self._spool.root)
+        except OSError as error:
+            log.debug("no spare draft: %s; the next drop makes its own", error)
+
+    def close(self) -> None:
+        """Take the spare draft away."""
+        if self._spare:
+            shutil.rmtree(self._spare, ignore_errors=True)
+
     def _resume(self) -> list[Job]:
         """Finish, or take back, what trouble with the disk cut off half-way. We alone take files in."""
         if not self._cut_off:
             return []
+        self._spare = None  # as one that waits for a file, it is swept along
         try:
             jobs = resume_adoptions(self._spool.root)
         except OSError as error:
@@ -181,8 +199,9 @@ class Inbox:
             failure = f"{path.name} is not a picture: its content is none of {picture.ACCEPTED}"
         suffix = suffix or _plain_suffix(path)
         request = Request.new(source="inbox", name=path.name, suffix=suffix, quality=self._quality)
+        ready, self._spare, self._in_use = self._spare, None, True
         try:
-            job = adopt(self._spool.root, path, request, failure)
+            job = adopt(self._spool.root, path, request, failure, ready)
         except FileNotFoundError:
             raise
         except OSError:

@@ -88,6 +88,7 @@ class Supervisor:
             self._systemd.tell("STOPPING=1")
             if events:
                 events.stop()
+            self.inbox.close()
             self._bulletin.withdraw(self.spool)
             os.close(held)
         return self.exit_code
@@ -196,6 +197,8 @@ class Supervisor:
             return
         if self.inbox.scan():
             self._bulletin.postpone()
+        else:
+            self.inbox.prepare()
 
     def sweep(self) -> None:
         """Now and then: delete what is beyond the limits, and have the ballast whole again."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spool import durable, layout, priority, writeback
 from spool.errors import InvalidRequest
+from spool.ids import new_id
 from spool.job import Job, Request
 from spool.status import Status, no_attempts
 
@@ -59,20 +60,40 @@ class Draft:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def adopt(root: Path, file: Path, request: Request, failure: str | None = None) -> Job:
+def spare(root: Path) -> Path:
+    """A draft without a request, on the disk when this returns, for the next file that is dropped.
+
+    It takes a third of what `adopt` takes, and can be had while nobody waits. Raises OSError, leaving nothing.
+    """
+    path = root / layout.TMP / f"{ADOPTION}{new_id()}"
+    try:
+        path.mkdir()
+        no_attempts(path)
+        writeback.settle(path)
+        durable.fsync(path.parent)
+    except OSError:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+    return path
+
+
+def adopt(
+    root: Path, file: Path, request: Request, failure: str | None = None, ready: Path | None = None
+) -> Job:
     """Make a job of a file that lies in the inbox: the file itself moves, it is never copied.
 
-    With `failure`, the job goes straight to `failed/` with that reason. The order leaves no crash in which
-    the picture is lost or becomes two jobs: everything but the file is written first, then the file moves
-    into the draft (from here on `resume_adoptions` finishes the work), then the draft is published.
-    Raises FileNotFoundError when the file has gone meanwhile.
+    With `failure`, the job goes straight to `failed/` with that reason; `ready` is a `spare` draft to use. The order
+    leaves no crash in which the picture is lost or becomes two jobs: everything but the file is written first, then
+    the file moves into the draft (from here on `resume_adoptions` finishes the work), then the draft is published.
+    Raises FileNotFoundError when the file, or the spare, has gone meanwhile.
     """
-    draft = Draft.begin(root, request, ADOPTION)
+    draft = Draft(root, ready, request) if ready else Draft.begin(root, request, ADOPTION)
     draft.write_request()
     if failure:
         Status(stage="intake", message=failure, error=failure).write(draft.path)
     writeback.settle(draft.path)
-    durable.fsync(draft.path.parent)
+    if not ready:
+        durable.fsync(draft.path.parent)
     try:
         file.rename(draft.input)
     except OSError:

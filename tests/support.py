@@ -14,7 +14,9 @@ from PIL import Image, ImageDraw
 
 from daemon.config import Config
 from daemon.engines.base import JSON, Cutout, Order, Progress
+from spool.draft import ADOPTION
 from spool.job import Job, Request
+from spool.layout import ATTEMPTS, TMP
 from spool.settings import read
 from spool.spool import Spool
 
@@ -69,6 +71,17 @@ def put(job: Job, *products: str) -> None:
 def folders(spool: Spool, job_id: str) -> list[str]:
     """Every folder in which the job lies: one, or none."""
     return [str(path.parent.relative_to(spool.root)) for path in spool.root.rglob(job_id)]
+
+
+def left_in_tmp(root: Path) -> list[Path]:
+    """What lies in `tmp/` but for the draft that a supervisor has ready for the next file that is dropped."""
+    return [
+        path for path in (root / TMP).iterdir() if not (path.name.startswith(ADOPTION) and _is_spare(path))
+    ]
+
+
+def _is_spare(draft: Path) -> bool:
+    return [path.name for path in draft.glob("*")] == [ATTEMPTS]
 
 
 def config(root: Path, **environ: str) -> Config:

@@ -19,14 +19,15 @@ from tests.listener import Listener
 from tests.support import picture
 
 
-def test_invariant_8_a_dropped_file_is_taken_once_whatever_is_cut_off(spool: Spool) -> None:
+@pytest.mark.parametrize("has_spare", [False, True])
+def test_invariant_8_a_dropped_file_is_taken_once_whatever_is_cut_off(spool: Spool, has_spare: bool) -> None:
     """Every call of taking a file in fails once; the next looks finish it, without a new start."""
     at = 0
     while True:
+        inbox = with_spare(spool) if has_spare else Inbox(spool, 0.0)
         file = spool.root / "inbox" / f"{at}.png"
         file.write_bytes(picture())
         fault = _FailsAt(at)
-        inbox = Inbox(spool, 0.0)
         with Shim(spool.root, fault).installed():
             inbox.scan()
         inbox.scan()
@@ -39,7 +40,71 @@ def test_invariant_8_a_dropped_file_is_taken_once_whatever_is_cut_off(spool: Spo
         if not fault.failed:
             break
         at += 1
-    assert at > 15
+    assert at > 12
+
+
+def with_spare(spool: Spool) -> Inbox:
+    """An inbox that took a file in before, and has a draft ready for the next."""
+    inbox = Inbox(spool, 0.0)
+    (spool.root / "inbox" / "before.png").write_bytes(picture())
+    (job,) = inbox.scan()
+    spool.fail(job.path, "done with it")
+    assert inbox.scan() == []
+    inbox.prepare()
+    return inbox
+
+
+def test_invariant_8_a_spare_draft_is_on_the_disk_before_a_file_may_move_into_it(spool: Spool) -> None:
+    heard = Listener()
+    with Shim(spool.root, heard).installed():
+        inbox = with_spare(spool)
+    (ready,) = (spool.root / "tmp").iterdir()
+    assert heard.calls[-4:] == [
+        "write attempts.json",
+        "fsync attempts.json",
+        f"fsync {ready.name}",
+        "fsync tmp",
+    ]
+    inbox.prepare()
+    assert list((spool.root / "tmp").iterdir()) == [ready]  # one is enough
+    inbox.close()
+    assert list((spool.root / "tmp").iterdir()) == []
+
+
+def test_invariant_8_a_file_waits_for_the_next_look_where_somebody_removed_the_spare_draft(
+    spool: Spool,
+) -> None:
+    inbox = with_spare(spool)
+    (ready,) = (spool.root / "tmp").iterdir()
+    (ready / "attempts.json").unlink()
+    ready.rmdir()
+    (spool.root / "inbox" / "a.png").write_bytes(picture())
+    assert inbox.scan() == []
+    (job,) = inbox.scan()
+    assert (job.request.name, job.input.read_bytes()) == ("a.png", picture())
+
+
+def test_a_spare_draft_that_cannot_be_made_leaves_nothing_and_holds_up_nobody(spool: Spool) -> None:
+    inbox = with_spare(spool)
+    at = 0
+    while True:
+        (spool.root / "inbox" / f"{at}.png").write_bytes(picture())
+        assert len(inbox.scan()) == 1
+        fault = _FailsAt(at)
+        with Shim(spool.root, fault).installed():
+            inbox.prepare()
+        if not fault.failed:
+            break
+        assert list((spool.root / "tmp").iterdir()) == []
+        at += 1
+    assert at > 4
+
+
+def test_an_idle_inbox_that_took_nothing_has_no_spare_draft(spool: Spool) -> None:
+    inbox = Inbox(spool, 0.0)
+    assert inbox.scan() == []
+    inbox.prepare()
+    assert list((spool.root / "tmp").iterdir()) == []
 
 
 def test_invariant_8_the_folder_a_file_came_from_is_fsynced_too(spool: Spool) -> None:

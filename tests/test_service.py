@@ -15,7 +15,7 @@ from PIL import Image
 from spool import layout
 from spool.job import Request
 from tests.service import Service, running
-from tests.support import picture, submit, until
+from tests.support import left_in_tmp, picture, submit, until
 
 pytestmark = pytest.mark.service
 COFFEE = Path(__file__).parent.parent / "examples" / "coffee.png"
@@ -31,7 +31,7 @@ def only_done(service: Service, count: int) -> list[str]:
     """Wait until exactly `count` jobs are done, and see that nothing else is left anywhere."""
     root = service.spool.root
     until(lambda: len(service.spool.waiting("done")) == count, 90)
-    until(lambda: not list((root / "tmp").iterdir()))
+    until(lambda: not left_in_tmp(root))
     left = [
         path.name
         for folder in ("inbox", "geometry", "texture", "failed")

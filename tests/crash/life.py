@@ -126,7 +126,10 @@ class Life:
     def look(self) -> None:
         """The supervisor's look through the inbox; bad files are taken once they stood still."""
         inbox = Inbox(self.spool, 0.0) if any(map(is_bad, self._dropped)) else self.inbox
-        for job in inbox.scan():
+        jobs = inbox.scan()
+        if not jobs:
+            inbox.prepare()
+        for job in jobs:
             self.ids[job.request.name] = job.id
             self.tell(("taken", job.request.name))
             self.tell(("dropped", job.request.name))

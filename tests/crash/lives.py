@@ -33,6 +33,9 @@ def life_of_a_drop(life: Life) -> None:
     life.open()
     life.drop("a.png")
     life.look()
+    life.look()  # with nothing there: a spare draft is made, for the next one
+    life.drop("ready.png", synced=False)
+    life.look()
     life.drop("bad.txt")
     life.drop("b.png", synced=False)
     life.look()

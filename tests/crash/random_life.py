@@ -32,6 +32,8 @@ def random_life(life: Life, seed: int, verbs: int = 14) -> None:
         elif verb == "drop":
             life.drop(next(names) if chance.random() < 0.7 else f"bad-{next(names)}")
             life.look()
+            if chance.random() < 0.5:
+                life.look()  # with nothing there
         elif verb == "step":
             error = chance.choice(troubles) if chance.random() < 0.4 else None
             trouble = dict.fromkeys(("cutout", "geometry", "texture"), error) if error else {}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spool import layout
 from spool.spool import Spool
+from tests.support import left_in_tmp
 
 AGAIN = 5.0
 PUBLISHED = re.compile(r"job (\S+): \w+ took .* on to done/")
@@ -66,11 +67,10 @@ class Census:
     def left_over(self) -> list[str]:
         """What still lies where nothing should, once everything is at rest."""
         root = self.spool.root
-        waiting = [root / folder for folder in (layout.INBOX, layout.GEOMETRY, layout.TEXTURE, layout.TMP)]
+        waiting = [root / folder for folder in (layout.INBOX, layout.GEOMETRY, layout.TEXTURE)]
         running = [root / layout.RUNNING / worker for worker in self.spool.workers()]
-        return [
-            str(path) for folder in (*waiting, *running) for path in folder.iterdir() if path.name != "stacks"
-        ]
+        held = [path for folder in (*waiting, *running) for path in folder.iterdir() if path.name != "stacks"]
+        return [str(path) for path in (*held, *left_in_tmp(root))]
 
     def litter(self) -> list[str]:
         """Half-written files inside finished jobs."""
