@@ -51,9 +51,10 @@ class Draft:
         durable.move(self.path, target)
         return Job(target, self.request)
 
-    def write_request(self) -> None:
+    def write_request(self, *, durable_too: bool = False) -> None:
         """Say what is asked for; `publish` puts it on the disk. Not written aside: nobody reads in a draft."""
-        durable.make(f"{self.path}/{layout.REQUEST}", durable.lines(self.request.as_json()))
+        content = durable.lines(self.request.as_json())
+        durable.make(f"{self.path}/{layout.REQUEST}", content, durable=durable_too)
 
     def discard(self) -> None:
         """Drop the draft and what was written into it."""
@@ -88,11 +89,14 @@ def adopt(
     Raises FileNotFoundError when the file, or the spare, has gone meanwhile.
     """
     draft = Draft(root, ready, request) if ready else Draft.begin(root, request, ADOPTION)
-    draft.write_request()
     if failure:
-        Status(stage="intake", message=failure, error=failure).write(draft.path)
-    writeback.settle(draft.path)
-    if not ready:
+        Status(stage="intake", message=failure, error=failure).write(draft.path, durable_too=True)
+    if ready:
+        draft.write_request(durable_too=True)
+        durable.fsync(draft.path)
+    else:
+        draft.write_request()
+        writeback.settle(draft.path)
         durable.fsync(draft.path.parent)
     try:
         file.rename(draft.input)
