@@ -103,7 +103,7 @@ def adopt(
     except OSError:
         draft.discard()
         raise
-    durable.fdatasync(draft.input)  # mostly there already: only its rename is new
+    durable.fsync(draft.input, bytes_only=True)  # mostly there already: only its rename is new
     durable.fsync(draft.path)
     job = draft.move_to(layout.FAILED if failure else layout.INBOX)
     if failure or file.parent != job.path.parent:

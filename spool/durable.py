@@ -20,20 +20,17 @@ from typing import Any
 from spool import ballast
 
 
-def fsync(path: Path) -> None:
-    """Put a file or a directory on the disk. Raises OSError, and is then not to be tried again."""
+def fsync(path: Path, *, bytes_only: bool = False) -> None:
+    """Put a file or a directory on the disk. Raises OSError, and is then not to be tried again.
+
+    With `bytes_only`, when a file was renamed may get there when it likes.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def fdatasync(path: Path) -> None:
-    """Put a file's bytes on the disk; when it was renamed may get there when it likes. As `fsync` otherwise."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fdatasync(descriptor)
+        if bytes_only:
+            os.fdatasync(descriptor)
+        else:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -6,7 +6,6 @@ import errno
 import multiprocessing
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +24,7 @@ from spool.errors import SpoolUnusable
 from spool.ids import new_id
 from spool.notify import Systemd
 from spool.spool import Spool
+from tests.ear import Ear
 from tests.support import config, until
 
 
@@ -173,23 +173,19 @@ def test_a_child_that_keeps_dying_waits_longer_each_time_up_to_a_minute() -> Non
 
 
 def test_the_watchdog_is_fed_by_a_turn_that_no_read_of_the_disk_survives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ear: Ear
 ) -> None:
     """The supervisor lives; to be killed for the disk's sake would take the running jobs along."""
 
     def broken(*_: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    path = tmp_path / "notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(path))
-        manager.setblocking(False)
-        systemd = Systemd({"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "30000000"})
-        supervisor = Supervisor(config(tmp_path / "spool"), systemd, with_http=False)
-        for part in ("take_in", "sweep", "tell"):
-            monkeypatch.setattr(supervisor, part, broken)
-        monkeypatch.setattr(supervisor, "start_due", lambda: None)
-        supervisor.wake.ring()
-        supervisor.step()
-        supervisor.wake.close()
-        assert manager.recv(99) == b"WATCHDOG=1"
+    systemd = Systemd({**ear.environ, "WATCHDOG_USEC": "30000000"})
+    supervisor = Supervisor(config(tmp_path / "spool"), systemd, with_http=False)
+    for part in ("take_in", "sweep", "tell"):
+        monkeypatch.setattr(supervisor, part, broken)
+    monkeypatch.setattr(supervisor, "start_due", lambda: None)
+    supervisor.wake.ring()
+    supervisor.step()
+    supervisor.wake.close()
+    assert ear.heard()[0] == "WATCHDOG=1"

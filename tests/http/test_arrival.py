@@ -297,16 +297,20 @@ def test_a_body_in_single_bytes_and_one_in_chunks_arrive_whole(port: int, tmp_pa
     assert [(spool.root / "held" / job / "input.png").read_bytes() for job in jobs] == [content] * 2
 
 
-def test_a_sender_that_vanishes_in_a_large_body_leaves_nothing(port: int, tmp_path: Path) -> None:
-    whole = body(picture() + bytes(8_000_000))
-    head = (
+def head_of(whole: bytes) -> bytes:
+    """The head of the request whose body that is."""
+    return (
         b"POST /api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=%b\r\n"
         b"Content-Length: %d\r\n\r\n" % (BOUNDARY, len(whole))
     )
+
+
+def test_a_sender_that_vanishes_in_a_large_body_leaves_nothing(port: int, tmp_path: Path) -> None:
+    whole = body(picture() + bytes(8_000_000))
     drafts = tmp_path / "spool" / "tmp"
     for sent in (2 * forms.PIECE, len(whole) - 1):
         with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
-            connection.sendall(head + whole[:sent])
+            connection.sendall(head_of(whole) + whole[:sent])
             until(lambda: any(drafts.iterdir()), 60)
         until(lambda: not any(drafts.iterdir()), 60)
     assert list((tmp_path / "spool" / "held").iterdir()) == []
@@ -316,13 +320,9 @@ def test_a_full_queue_refuses_a_large_picture_before_it_is_whole(tmp_path: Path)
     """Room is asked for when the picture begins, and a small one has no draft before it is there."""
     root, port = tmp_path / "spool", free_port()
     whole = body(picture() + bytes(8_000_000))
-    head = (
-        b"POST /api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=%b\r\n"
-        b"Content-Length: %d\r\n\r\n" % (BOUNDARY, len(whole))
-    )
     with server(root, port, environ={"PROTOSCALE_MAX_UPLOAD": "32M", "PROTOSCALE_MAX_QUEUE": "1"}):
         send(port, picture(), start="true")
         with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-            connection.sendall(head + whole[: 2 * forms.PIECE])
+            connection.sendall(head_of(whole) + whole[: 2 * forms.PIECE])
             assert connection.recv(4096).startswith(b"HTTP/1.1 503 ")
         assert list((root / "tmp").iterdir()) == []
