@@ -33,18 +33,17 @@ async def upload(request: Request) -> Response:
     try:
         rest = await receive(request, form, config.max_upload, config.body_timeout)
 
-        def publish() -> tuple[str, dict[str, Any]]:
+        def publish() -> tuple[str, bool, dict[str, Any]]:
             form.end(rest)
             if picture.draft is None:
                 raise HTTPException(422, "the form has no `file`; send the picture in a field called `file`")
             wishes = intake.wishes_of(form.values, config, caller)
             key = request.headers.get("idempotency-key")
             found = intake.publish(picture.draft, spool, config, picture.filename, wishes, key)
-            if found.job.id == picture.draft.request.id:
-                return found.job.id, told(spool, found)
-            return found.job.id, look(spool, found.job.id)
+            job_id, is_new = found.job.id, found.job.id == picture.draft.request.id
+            return job_id, is_new, told(spool, found) if is_new else look(spool, job_id)
 
-        job_id, answer = await run_in_threadpool(publish)
+        job_id, is_new, answer = await run_in_threadpool(publish)
     except ClientDisconnect:
         await run_in_threadpool(picture.drop)
         return Response(status_code=400)  # nobody is there to read it
@@ -54,7 +53,7 @@ async def upload(request: Request) -> Response:
     finally:
         picture.close()
     headers = {"Location": f"/api/jobs/{job_id}/status", **applied(request)}
-    if picture.draft and job_id != picture.draft.request.id:
+    if not is_new:
         headers["Idempotency-Replayed"] = "true"
     return JSONResponse(answer, 201, headers)
 

@@ -67,7 +67,7 @@ class Board:
 
     def write(self, root: Path) -> None:
         """Replace the spool's `supervisor.json`."""
-        durable.replace_json(root / BOARD, asdict(self), durable=False)
+        durable.replace_json(root / BOARD, asdict(self), durable=False, has_ballast=False)
 
     @classmethod
     def read(cls, root: Path) -> Board | None:

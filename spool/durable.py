@@ -137,17 +137,17 @@ def clear_asides(folder: Path) -> None:
 
 
 def replace_json(
-    path: Path, value: Any, *, durable: bool = True, named: bool = True, has_ballast: bool | None = None
+    path: Path, value: Any, *, durable: bool = True, named: bool = True, has_ballast: bool = True
 ) -> None:
     """`replace` with a JSON value, a line for each of its keys, because people read these files too.
 
-    What is the state of a job (durable, unless it is said otherwise) has the ballast on a full disk.
+    On a full disk it has the ballast, which is not for news that can be told again: they go without.
     """
     content = lines(value)
     try:
         replace(path, content, durable=durable, named=named)
     except OSError as error:
-        if not (durable if has_ballast is None else has_ballast):
+        if not has_ballast:
             raise
         _with_room(path, content, error)
 

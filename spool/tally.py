@@ -92,7 +92,7 @@ class Tally:
         self._written, self._owed = time.monotonic(), False
         try:
             self._path.parent.mkdir(exist_ok=True)
-            durable.replace_json(self._path, value, durable=False)
+            durable.replace_json(self._path, value, durable=False, has_ballast=False)
         except OSError:
             pass  # a full disk: the jobs themselves say so, and the counts are written with the next one
 

@@ -89,7 +89,7 @@ class Roster:
     def write(self, root: Path) -> None:
         """Replace `roster.json`."""
         (root / CLUSTER).mkdir(exist_ok=True)
-        durable.replace_json(root / CLUSTER / ROSTER, asdict(self), durable=False)
+        durable.replace_json(root / CLUSTER / ROSTER, asdict(self), durable=False, has_ballast=False)
 
 
 def machines(nodes: Sequence[Mapping[str, Any]], without_gpus: Sequence[str] = ()) -> tuple[Machine, ...]:
@@ -169,4 +169,4 @@ class Vitals:
         """Replace what was said before."""
         folder = root / CLUSTER / DEVICES
         folder.mkdir(parents=True, exist_ok=True)
-        durable.replace_json(folder / f"{worker}.json", asdict(self), durable=False)
+        durable.replace_json(folder / f"{worker}.json", asdict(self), durable=False, has_ballast=False)
