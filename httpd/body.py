@@ -8,8 +8,14 @@ import anyio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from httpd.digits import natural
+
 SLOWEST = 8 << 10
 """Bytes a second that a body must make on average, beyond the first `patience` seconds."""
+
+
+LARGEST = 2**63 - 1
+"""More bytes than any file may have."""
 
 
 async def chunks(request: Request, limit: int, patience: float) -> AsyncIterator[bytes]:
@@ -44,9 +50,16 @@ async def chunks(request: Request, limit: int, patience: float) -> AsyncIterator
 
 def refuse_announced(request: Request, limit: int) -> None:
     """Refuse by what Content-Length says, before a byte is read. Raises HTTPException."""
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > limit:
+    if announced(request) > limit:
         raise too_large(limit)
+
+
+def announced(request: Request) -> int:
+    """Bytes that Content-Length says will come; 0 where it says nothing. Raises HTTPException for what is no number."""
+    size = natural(request.headers.get("content-length", "0"), LARGEST)
+    if size is None:
+        raise HTTPException(400, "Content-Length is not a number of bytes; leave it to your HTTP library")
+    return size
 
 
 def too_large(limit: int) -> HTTPException:

@@ -15,8 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from httpd.access import Caller, caller_of
+from httpd.body import announced
 from httpd.config import HttpConfig
 from httpd.delivery import check_url
+from httpd.digits import natural
 from httpd.limits import check_queue, check_share
 from httpd.queue import check_level
 from httpd.state import config_of, ledger_of
@@ -38,9 +40,7 @@ _swept = -_SWEEP_EVERY
 
 def admit(request: Request) -> None:
     """Count an upload of one picture by this caller. Raises HTTPException where that is one too many."""
-    announced = request.headers.get("content-length", "0")
-    size = int(announced) if announced.isdecimal() else 0
-    ledger_of(request).admit(caller_of(request), size, config_of(request))
+    ledger_of(request).admit(caller_of(request), announced(request), config_of(request))
 
 
 def begin(spool: Spool, caller: Caller, config: HttpConfig) -> Draft:
@@ -173,10 +173,11 @@ def wishes_of(values: dict[str, str], config: HttpConfig, caller: Caller) -> dic
     if values.get("name"):
         wishes["name"] = jobs.check_name(values["name"])
     if values.get("seed"):
-        try:
-            wishes["seed"] = int(values["seed"])
-        except ValueError:
-            raise InvalidRequest(f"seed {values['seed']!r} is not a whole number") from None
+        wishes["seed"] = natural(values["seed"], jobs.MAX_SEED)
+        if wishes["seed"] is None:
+            raise InvalidRequest(
+                f"seed {values['seed'][:40]!r} is not a whole number from 0 to {jobs.MAX_SEED}"
+            )
     if not _flag(values, "enable_pbr", True):
         raise InvalidRequest(
             "enable_pbr=false is not had here: choose quality draft or balanced for a model without texture"

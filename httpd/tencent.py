@@ -24,6 +24,7 @@ from httpd import intake
 from httpd.access import caller_of
 from httpd.answers import prefers
 from httpd.body import chunks
+from httpd.digits import natural
 from httpd.events import HEARTBEAT, is_over
 from httpd.feed import News
 from httpd.results import model_response
@@ -45,6 +46,8 @@ FIELDS = (
     *("image", "texture", "remove_background", "octree_resolution", "seed", "type", "text", "prompt", "mesh"),
     *_NO_EFFECT,
 )
+LONGEST_WAIT = 999_999
+"""Seconds; `Prefer: wait` with more is no wish that can be kept, and is passed over as RFC 7240 has it."""
 _ROOM = 64 << 10
 """Bytes for the fields beside the picture."""
 
@@ -187,12 +190,12 @@ def _picture(text: str, limit: int) -> bytes:
     return content
 
 
-def _patience(request: Request) -> float | None:
+def _patience(request: Request) -> int | None:
     """Seconds the client is ready to wait; None for as long as it takes."""
     if prefers(request, "respond-async") is not None and prefers(request, "wait") is None:
-        return 0.0
+        return 0
     wait = prefers(request, "wait")
-    return float(wait) if wait and wait.isdecimal() and len(wait) < 7 else None
+    return natural(wait or "", LONGEST_WAIT)
 
 
 async def _wait(request: Request, job_id: str, patience: float | None) -> News:
