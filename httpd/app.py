@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from httpd import (
@@ -28,7 +29,7 @@ from httpd.access import Access
 from httpd.config import HttpConfig
 from httpd.feed import Feed
 from httpd.glance import Glances
-from httpd.limits import Ledger
+from httpd.ledger import Ledger
 from httpd.shortcut import Shortcut
 from httpd.traffic import Counts, Traffic
 from spool.errors import SpoolError
@@ -102,6 +103,7 @@ def create_app(config: HttpConfig, *, require_key: bool | None = None) -> Starle
         exception_handlers={
             SpoolError: errors.spool_error,
             HTTPException: errors.http_error,
+            ClientDisconnect: errors.gone,
             OSError: errors.os_error,
             Exception: errors.bug,
         },

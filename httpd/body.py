@@ -9,6 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from httpd.digits import natural
+from httpd.ledger import Arrival
+from spool.settings import in_units
 
 SLOWEST = 8 << 10
 """Bytes a second that a body must make on average, beyond the first `patience` seconds."""
@@ -18,11 +20,13 @@ LARGEST = 2**63 - 1
 """More bytes than any file may have."""
 
 
-async def chunks(request: Request, limit: int, patience: float) -> AsyncIterator[bytes]:
+async def chunks(
+    request: Request, limit: int, patience: float, arrival: Arrival | None = None
+) -> AsyncIterator[bytes]:
     """The body in pieces; never more than `limit` bytes, never a pause of more than `patience` seconds.
 
     A body that trickles, a byte before each pause ends, is cut off too: it falls below `SLOWEST`.
-    Raises HTTPException, and ClientDisconnect where the client goes away.
+    What came counts for `arrival`. Raises HTTPException, and ClientDisconnect where the client goes away.
     """
     refuse_announced(request, limit)
     began = anyio.current_time()
@@ -44,6 +48,8 @@ async def chunks(request: Request, limit: int, patience: float) -> AsyncIterator
         total += len(chunk)
         if total > limit:
             raise too_large(limit)
+        if arrival:
+            arrival.came(total)
         if chunk:
             yield chunk
 
@@ -55,7 +61,7 @@ def refuse_announced(request: Request, limit: int) -> None:
 
 
 def announced(request: Request) -> int:
-    """Bytes that Content-Length says will come; 0 where it says nothing. Raises HTTPException for what is no number."""
+    """Bytes that Content-Length says will come, 0 where it says nothing. Raises HTTPException (400)."""
     size = natural(request.headers.get("content-length", "0"), LARGEST)
     if size is None:
         raise HTTPException(400, "Content-Length is not a number of bytes; leave it to your HTTP library")
@@ -64,4 +70,4 @@ def announced(request: Request) -> int:
 
 def too_large(limit: int) -> HTTPException:
     """The answer to a body of more than `limit` bytes."""
-    return HTTPException(413, f"the body is larger than {limit} bytes; send a smaller picture")
+    return HTTPException(413, f"the body is larger than {in_units(limit)}; send a smaller picture")

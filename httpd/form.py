@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from httpd.body import chunks
+from httpd.ledger import Arrival
 
 FILE = ("file", "files")
 """`files` is what older clients call it."""
@@ -63,8 +64,17 @@ def boundary_of(request: Request) -> bytes:
     return boundary
 
 
-async def receive(request: Request, form: Form, limit: int, patience: float) -> list[bytes]:
-    """Feed the body to the form, in a thread, while more of it arrives. Returns its last pieces, for `Form.end`.
+class Fed(Protocol):
+    """What takes a body as it arrives."""
+
+    def feed(self, pieces: list[bytes]) -> None:
+        """The next bytes. Raises HTTPException and OSError."""
+
+
+async def receive(
+    request: Request, taker: Fed, limit: int, patience: float, arrival: Arrival | None = None
+) -> list[bytes]:
+    """Feed the body to the taker, in a thread, while more of it arrives. Returns the last pieces, not fed yet.
 
     Parsing and writing never hold up the event loop; a sender that is faster waits for them. Raises HTTPException,
     ClientDisconnect and OSError, and has no thread at work when it returns or raises.
@@ -73,14 +83,14 @@ async def receive(request: Request, form: Form, limit: int, patience: float) -> 
     size = 0
     feeding: asyncio.Task[None] | None = None
     try:
-        async for piece in chunks(request, limit, patience):
+        async for piece in chunks(request, limit, patience, arrival):
             gathered.append(piece)
             size += max(len(piece), LEAST)
             if feeding and (feeding.done() or size >= PIECE):
                 await feeding  # what it found wrong is told before more is taken
                 feeding = None
             if size >= PIECE:
-                feeding = asyncio.create_task(run_in_threadpool(form.feed, gathered))
+                feeding = asyncio.create_task(run_in_threadpool(taker.feed, gathered))
                 gathered, size = [], 0
     finally:
         if feeding:

@@ -19,6 +19,7 @@ from httpd.body import announced
 from httpd.config import HttpConfig
 from httpd.delivery import check_url
 from httpd.digits import natural
+from httpd.ledger import Arrival
 from httpd.limits import check_queue, check_share
 from httpd.queue import check_level
 from httpd.state import config_of, ledger_of
@@ -38,9 +39,9 @@ _SWEEP_EVERY = 3600.0
 _swept = -_SWEEP_EVERY
 
 
-def admit(request: Request) -> None:
-    """Count an upload of one picture by this caller. Raises HTTPException where that is one too many."""
-    ledger_of(request).admit(caller_of(request), announced(request), config_of(request))
+def admit(request: Request) -> Arrival:
+    """Count an upload of one picture by this caller, from before it is read. Raises HTTPException (429)."""
+    return ledger_of(request).admit(caller_of(request), announced(request), config_of(request))
 
 
 def begin(spool: Spool, caller: Caller, config: HttpConfig) -> Draft:
@@ -55,10 +56,15 @@ def check_room(spool: Spool, caller: Caller, config: HttpConfig) -> None:
     check_share(spool, caller, config)
 
 
-def draft_for(spool: Spool, caller: Caller, config: HttpConfig) -> Draft:
-    """An empty draft. Raises SpoolFull."""
+def check_disk(spool: Spool, config: HttpConfig) -> None:
+    """Whether the disk has room for pictures. Raises SpoolFull."""
     if not room_left(spool.root, config.reserve):
         raise SpoolFull("the disk is almost full: no new jobs are accepted until space is freed")
+
+
+def draft_for(spool: Spool, caller: Caller, config: HttpConfig) -> Draft:
+    """An empty draft. Raises SpoolFull."""
+    check_disk(spool, config)
     wanted = jobs.Request.new(
         source="http", name="", suffix=".part", views=False, model=False, client=caller.name
     )

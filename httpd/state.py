@@ -1,4 +1,4 @@
-"""What every route needs: the spool, the settings, this minute's uploads, the open streams, the last statuses."""
+"""What every route needs: the spool, the settings, the uploads that arrive, the open streams, the last statuses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from starlette.requests import Request
 from httpd.config import HttpConfig
 from httpd.feed import Feed
 from httpd.glance import Glances
-from httpd.limits import Ledger
+from httpd.ledger import Ledger
 from spool.spool import Spool
 
 
@@ -24,7 +24,7 @@ def config_of(request: Request) -> HttpConfig:
 
 
 def ledger_of(request: Request) -> Ledger:
-    """What callers uploaded in the last minute, as far as this process saw it."""
+    """What callers upload, as far as this process sees it."""
     ledger: Ledger = request.app.state.ledger
     return ledger
 
