@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -38,6 +40,11 @@ LEAST = 1 << 12
 """What a piece counts at least: of a body that comes byte by byte, not a million objects are gathered."""
 MAX_BOUNDARY = 256
 """What the parser takes; RFC 2046 allows 70."""
+
+
+_ESCAPED = re.compile("%22|%0D|%0A")
+"""What browsers write for a quote and the ends of lines in the name of a file, and nothing else (WHATWG HTML,
+multipart/form-data). A `%` they send as it is: a name that holds one of these three itself cannot be told apart."""
 
 
 class Sink(Protocol):
@@ -154,7 +161,8 @@ class Form:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
         if self._name in FILE:
-            self._sink.begin(options.get(b"filename", b"").decode("utf-8", "replace") or "upload")
+            filename = options.get(b"filename", b"").decode("utf-8", "replace")
+            self._sink.begin(_ESCAPED.sub(lambda found: unquote(found[0]), filename) or "upload")
         elif self._name not in FIELDS:
             raise HTTPException(422, f"unknown field {self._name!r}; accepted: file, {', '.join(FIELDS)}")
 
