@@ -30,6 +30,7 @@ from httpd import (
     uploads,
 )
 from httpd.access import Access
+from httpd.blanks import Blanks
 from httpd.config import HttpConfig
 from httpd.feed import Feed
 from httpd.glance import Glances
@@ -140,5 +141,6 @@ def create_app(config: HttpConfig, *, require_key: bool | None = None) -> Starle
     app.state.spool = spool
     app.state.ledger = Ledger()
     app.state.feed = Feed(spool)
+    app.state.blanks = Blanks()
     app.state.glances = glances
     return app

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
+from httpd.blanks import Blanks
 from httpd.config import HttpConfig
 from httpd.feed import Feed
 from httpd.glance import Glances
@@ -27,6 +28,12 @@ def ledger_of(request: Request) -> Ledger:
     """What callers upload, as far as this process sees it."""
     ledger: Ledger = request.app.state.ledger
     return ledger
+
+
+def blanks_of(request: Request) -> Blanks:
+    """The pictures of which no small one could be made lately."""
+    blanks: Blanks = request.app.state.blanks
+    return blanks
 
 
 def glances_of(request: Request) -> Glances:
