@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from httpd import (
     batch,
@@ -25,10 +30,11 @@ from httpd import (
     uploads,
 )
 from httpd.access import Access
+from httpd.blanks import Blanks
 from httpd.config import HttpConfig
 from httpd.feed import Feed
 from httpd.glance import Glances
-from httpd.limits import Ledger
+from httpd.ledger import Ledger
 from httpd.shortcut import Shortcut
 from httpd.traffic import Counts, Traffic
 from spool.errors import SpoolError
@@ -36,6 +42,12 @@ from spool.spool import Spool
 
 GZIP = Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
 """For long texts. Pictures are compressed already, and a model must answer ranges."""
+
+EXPOSED = (
+    *("Content-Disposition", "ETag", "Idempotency-Replayed", "Link", "Location", "Preference-Applied"),
+    *("Retry-After", "X-Request-ID"),
+)
+"""Headers that a page of another origin may read, beside those that every page may."""
 
 ROUTES = (
     # First, because it is what clients ask most (`httpd.shortcut`).
@@ -72,6 +84,21 @@ ROUTES = (
 )
 
 
+class App(Starlette):
+    """Starlette with what every answer needs around all of it, so that one for our own mistake has it too."""
+
+    def __init__(self, *, around: Sequence[Middleware], **options: Any) -> None:
+        self._around = around
+        super().__init__(**options)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Starlette puts the layer for mistakes outside of all others: a 500 would have no id, and no CORS."""
+        app = super().build_middleware_stack()
+        for layer, positional, named in reversed(self._around):
+            app = layer(app, *positional, **named)
+        return app
+
+
 def create_app(config: HttpConfig, *, require_key: bool | None = None) -> Starlette:
     """The application over the spool that `config` names. Raises SpoolUnusable.
 
@@ -91,17 +118,19 @@ def create_app(config: HttpConfig, *, require_key: bool | None = None) -> Starle
         allow_origins=list(config.cors_origins),
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["*"],
-        expose_headers=["Link", "ETag", "Content-Disposition", "Location", "Retry-After", "X-Request-ID"],
+        expose_headers=EXPOSED,
     )
     spool = Spool.open(config.spool)
     glances = Glances(spool)
     shortcut = Middleware(Shortcut, glances=glances)
-    app = Starlette(
+    app = App(
+        around=[traffic, *([cors] if config.cors_origins else [])],
         routes=list(ROUTES),
-        middleware=[traffic, *([cors] if config.cors_origins else []), access, shortcut],
+        middleware=[access, shortcut],
         exception_handlers={
             SpoolError: errors.spool_error,
             HTTPException: errors.http_error,
+            ClientDisconnect: errors.gone,
             OSError: errors.os_error,
             Exception: errors.bug,
         },
@@ -112,5 +141,6 @@ def create_app(config: HttpConfig, *, require_key: bool | None = None) -> Starle
     app.state.spool = spool
     app.state.ledger = Ledger()
     app.state.feed = Feed(spool)
+    app.state.blanks = Blanks()
     app.state.glances = glances
     return app

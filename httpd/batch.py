@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from httpd import intake
@@ -24,11 +24,12 @@ from httpd.config import HttpConfig
 from httpd.errors import DISK_FULL, code_of
 from httpd.form import Form, boundary_of, receive
 from httpd.landing import Landing
-from httpd.limits import Ledger
+from httpd.ledger import Arrival, Ledger
 from httpd.state import config_of, ledger_of, spool_of
 from spool import idempotency
 from spool.draft import Draft
 from spool.errors import InvalidRequest, SpoolError, SpoolFull
+from spool.settings import in_units
 from spool.spool import Spool
 
 MAX_FILES = 100
@@ -44,6 +45,7 @@ class Photo:
     draft: Draft | None = None
     file: Landing | None = None
     size: int = 0
+    arrival: Arrival | None = None
     job_id: str | None = None
     code: int = 201
     error: str | None = None
@@ -56,10 +58,16 @@ class Photo:
 
     def drop(self) -> None:
         """Give back what it took."""
+        self.end()
         if self.file:
             self.file.close()
         if self.draft and not self.job_id:
             self.draft.discard()
+
+    def end(self) -> None:
+        """It has arrived, or will not."""
+        if self.arrival:
+            self.arrival.end()
 
     def as_json(self) -> dict[str, Any]:
         """What the answer says about it."""
@@ -79,8 +87,9 @@ async def batch(request: Request) -> Response:
     boundary = boundary_of(request)
     limit = largest_body(config, caller)
     refuse_announced(request, limit)
+    ledger_of(request).check(caller, config)
     await run_in_threadpool(intake.check_room, spool, caller, config)
-    photos = Photos(spool, caller, config)
+    photos = Photos(spool, caller, config, ledger_of(request))
     form = Form(boundary, photos)
     try:
         rest = await receive(request, form, limit, config.body_timeout)
@@ -92,15 +101,12 @@ async def batch(request: Request) -> Response:
             raise InvalidRequest(
                 "name is for one picture; of several each keeps the name of its file, and tags group them"
             )
-        count(photos.all, ledger_of(request), caller, config)
         key = request.headers.get("idempotency-key")
         await run_in_threadpool(photos.publish, wishes, key)
-    except ClientDisconnect:
-        await run_in_threadpool(photos.drop)
-        return Response(status_code=400)  # nobody is there to read it
     except BaseException:
         await run_in_threadpool(photos.drop)
         raise
+    photos.settle()
     files = [photo.as_json() for photo in photos.all]
     made = sum(photo.job_id is not None for photo in photos.all)
     if not made:
@@ -115,34 +121,26 @@ def largest_body(config: HttpConfig, caller: Caller) -> int:
     return (min(most, config.client_bytes) if caller.name and config.client_bytes else most) + _FORM
 
 
-def count(photos: list[Photo], ledger: Ledger, caller: Caller, config: HttpConfig) -> None:
-    """Each counts as one upload of its caller's; what is one too many is refused."""
-    for photo in photos:
-        if photo.error is None:
-            try:
-                ledger.admit(caller, photo.size, config)
-            except HTTPException as refusal:
-                photo.refuse(refusal)
-
-
 class Photos:
     """The pictures of a form, each into a draft of its own."""
 
-    def __init__(self, spool: Spool, caller: Caller, config: HttpConfig) -> None:
+    def __init__(self, spool: Spool, caller: Caller, config: HttpConfig, ledger: Ledger) -> None:
         self.all: list[Photo] = []
+        self._ledger = ledger
         self._spool = spool
         self._caller = caller
         self._config = config
 
     def begin(self, filename: str) -> None:
-        """The next one. Raises HTTPException where it is one too many for a form."""
+        """The next one counts as one upload of its caller's. Raises HTTPException where it is too many for a form."""
         if len(self.all) == MAX_FILES:
             raise HTTPException(422, f"more than {MAX_FILES} pictures in one batch; send the rest in another")
         photo = Photo(filename)
         self.all.append(photo)
         try:
+            photo.arrival = self._ledger.admit(self._caller, 0, self._config)
             photo.draft = intake.draft_for(self._spool, self._caller, self._config)
-        except SpoolError as refusal:
+        except (HTTPException, SpoolError) as refusal:
             photo.refuse(refusal)
         else:
             photo.file = Landing(photo.draft.path / intake.PART)
@@ -154,11 +152,16 @@ class Photos:
             return
         photo.size += len(content)
         if photo.size > self._config.max_upload:
-            most = self._config.max_upload
-            photo.refuse(HTTPException(413, f"the picture is larger than {most} bytes; send a smaller one"))
+            most = in_units(self._config.max_upload)
+            photo.refuse(HTTPException(413, f"the picture is larger than {most}; send a smaller one"))
             return
-        assert photo.file
-        photo.file.write(content)
+        assert photo.file and photo.arrival
+        try:
+            photo.arrival.came(photo.size)
+        except HTTPException as refusal:
+            photo.refuse(refusal)
+        else:
+            photo.file.write(content)
 
     def end(self) -> None:
         """It is whole, and on the disk: of so many, none stays open until all are there. Raises OSError."""
@@ -185,6 +188,11 @@ class Photos:
                 if error.errno not in DISK_FULL:
                     raise
                 photo.refuse(SpoolFull("the disk is full; free space, then send this one again"))
+
+    def settle(self) -> None:
+        """None is under way any more."""
+        for photo in self.all:
+            photo.end()
 
     def drop(self) -> None:
         """The form is refused as a whole, or its sender gone."""

@@ -62,6 +62,11 @@ def os_error(request: Request, error: Exception) -> Response:
     raise error
 
 
+def gone(request: Request, error: Exception) -> Response:
+    """The sender went away within its body: nobody is there to read this."""
+    return Response(status_code=400)
+
+
 def bug(request: Request, error: Exception) -> Response:
     """Our bug: a short answer here, the traceback in the log."""
     return answer(500, "the server made a mistake; its log has the details")

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from httpd.digits import natural
 from httpd.feed import QUEUE, Feed, Listener, News
 from httpd.state import config_of, feed_of, spool_of
 from spool.view import COMPLETED, GIVEN_UP
@@ -24,6 +25,8 @@ HEARTBEAT = 15.0
 """Seconds after which a silent stream says that it is alive, for the proxies between."""
 OVERLAP = 1_000_000_000
 """Nanoseconds that a cursor is set back: clocks are coarse, and a state told twice does no harm."""
+LATEST = 2**63 - 1
+"""The last nanosecond since 1970 that the kernel tells of a file."""
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _HELLO = b"retry: 2000\n\n"
 
@@ -44,9 +47,10 @@ async def job_events(request: Request) -> Response:
 async def events(request: Request) -> Response:
     """200 with a stream of one summary per change of any job, and of whether the queue is paused."""
     feed, last = _admitted(request), request.headers.get("last-event-id", "")
-    if last and not last.isdecimal():
+    since = natural(last, LATEST)
+    if last and since is None:
         raise HTTPException(422, f"Last-Event-ID {last[:40]!r} is none that this stream gave")
-    return _stream(request, _every_job(feed, int(last) if last else None))
+    return _stream(request, _every_job(feed, since))
 
 
 def _admitted(request: Request) -> Feed:

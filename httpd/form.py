@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -13,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from httpd.body import chunks
+from httpd.ledger import Arrival
 
 FILE = ("file", "files")
 """`files` is what older clients call it."""
@@ -39,6 +42,11 @@ MAX_BOUNDARY = 256
 """What the parser takes; RFC 2046 allows 70."""
 
 
+_ESCAPED = re.compile("%22|%0D|%0A")
+"""What browsers write for a quote and the ends of lines in the name of a file, and nothing else (WHATWG HTML,
+multipart/form-data). A `%` they send as it is: a name that holds one of these three itself cannot be told apart."""
+
+
 class Sink(Protocol):
     """Where pictures go, one after the other."""
 
@@ -63,8 +71,17 @@ def boundary_of(request: Request) -> bytes:
     return boundary
 
 
-async def receive(request: Request, form: Form, limit: int, patience: float) -> list[bytes]:
-    """Feed the body to the form, in a thread, while more of it arrives. Returns its last pieces, for `Form.end`.
+class Fed(Protocol):
+    """What takes a body as it arrives."""
+
+    def feed(self, pieces: list[bytes]) -> None:
+        """The next bytes. Raises HTTPException and OSError."""
+
+
+async def receive(
+    request: Request, taker: Fed, limit: int, patience: float, arrival: Arrival | None = None
+) -> list[bytes]:
+    """Feed the body to the taker, in a thread, while more of it arrives. Returns the last pieces, not fed yet.
 
     Parsing and writing never hold up the event loop; a sender that is faster waits for them. Raises HTTPException,
     ClientDisconnect and OSError, and has no thread at work when it returns or raises.
@@ -73,14 +90,14 @@ async def receive(request: Request, form: Form, limit: int, patience: float) -> 
     size = 0
     feeding: asyncio.Task[None] | None = None
     try:
-        async for piece in chunks(request, limit, patience):
+        async for piece in chunks(request, limit, patience, arrival):
             gathered.append(piece)
             size += max(len(piece), LEAST)
             if feeding and (feeding.done() or size >= PIECE):
                 await feeding  # what it found wrong is told before more is taken
                 feeding = None
             if size >= PIECE:
-                feeding = asyncio.create_task(run_in_threadpool(form.feed, gathered))
+                feeding = asyncio.create_task(run_in_threadpool(taker.feed, gathered))
                 gathered, size = [], 0
     finally:
         if feeding:
@@ -144,7 +161,8 @@ class Form:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
         if self._name in FILE:
-            self._sink.begin(options.get(b"filename", b"").decode("utf-8", "replace") or "upload")
+            filename = options.get(b"filename", b"").decode("utf-8", "replace")
+            self._sink.begin(_ESCAPED.sub(lambda found: unquote(found[0]), filename) or "upload")
         elif self._name not in FIELDS:
             raise HTTPException(422, f"unknown field {self._name!r}; accepted: file, {', '.join(FIELDS)}")
 

@@ -34,6 +34,7 @@ async def health(request: Request) -> Response:
             "engine": board.engine if board else None,
             "background_model": board.background_model if board else None,
             "accepting_uploads": accepting,
+            "max_upload_bytes": config.max_upload,
             "notes": notes,
             "paused": asdict(held) if held else None,
             "devices": [device(slot) for slot in slots_of(board)],

@@ -15,8 +15,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from httpd.access import Caller, caller_of
+from httpd.body import announced
 from httpd.config import HttpConfig
 from httpd.delivery import check_url
+from httpd.digits import natural
+from httpd.ledger import Arrival
 from httpd.limits import check_queue, check_share
 from httpd.queue import check_level
 from httpd.state import config_of, ledger_of
@@ -36,11 +39,9 @@ _SWEEP_EVERY = 3600.0
 _swept = -_SWEEP_EVERY
 
 
-def admit(request: Request) -> None:
-    """Count an upload of one picture by this caller. Raises HTTPException where that is one too many."""
-    announced = request.headers.get("content-length", "0")
-    size = int(announced) if announced.isdecimal() else 0
-    ledger_of(request).admit(caller_of(request), size, config_of(request))
+def admit(request: Request) -> Arrival:
+    """Count an upload of one picture by this caller, from before it is read. Raises HTTPException (429)."""
+    return ledger_of(request).admit(caller_of(request), announced(request), config_of(request))
 
 
 def begin(spool: Spool, caller: Caller, config: HttpConfig) -> Draft:
@@ -55,10 +56,15 @@ def check_room(spool: Spool, caller: Caller, config: HttpConfig) -> None:
     check_share(spool, caller, config)
 
 
-def draft_for(spool: Spool, caller: Caller, config: HttpConfig) -> Draft:
-    """An empty draft. Raises SpoolFull."""
+def check_disk(spool: Spool, config: HttpConfig) -> None:
+    """Whether the disk has room for pictures. Raises SpoolFull."""
     if not room_left(spool.root, config.reserve):
         raise SpoolFull("the disk is almost full: no new jobs are accepted until space is freed")
+
+
+def draft_for(spool: Spool, caller: Caller, config: HttpConfig) -> Draft:
+    """An empty draft. Raises SpoolFull."""
+    check_disk(spool, config)
     wanted = jobs.Request.new(
         source="http", name="", suffix=".part", views=False, model=False, client=caller.name
     )
@@ -173,10 +179,11 @@ def wishes_of(values: dict[str, str], config: HttpConfig, caller: Caller) -> dic
     if values.get("name"):
         wishes["name"] = jobs.check_name(values["name"])
     if values.get("seed"):
-        try:
-            wishes["seed"] = int(values["seed"])
-        except ValueError:
-            raise InvalidRequest(f"seed {values['seed']!r} is not a whole number") from None
+        wishes["seed"] = natural(values["seed"], jobs.MAX_SEED)
+        if wishes["seed"] is None:
+            raise InvalidRequest(
+                f"seed {values['seed'][:40]!r} is not a whole number from 0 to {jobs.MAX_SEED}"
+            )
     if not _flag(values, "enable_pbr", True):
         raise InvalidRequest(
             "enable_pbr=false is not had here: choose quality draft or balanced for a model without texture"

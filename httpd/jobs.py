@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from httpd.access import caller_of
 from httpd.answers import Answer, applied, tagged
+from httpd.digits import natural
 from httpd.limits import check_queue
 from httpd.state import config_of, glances_of, spool_of
 from spool import layout
@@ -122,12 +123,13 @@ def _page(request: Request) -> tuple[int, str | None, str | None]:
             422, f"unknown parameter {', '.join(sorted(unknown))}; accepted: limit, before, tag"
         )
     text = request.query_params.get("limit", str(DEFAULT_PAGE))
-    if not text.isdecimal() or not 1 <= int(text) <= LARGEST_PAGE:
-        raise HTTPException(422, f"limit {text!r} is not a number from 1 to {LARGEST_PAGE}")
+    limit = natural(text, LARGEST_PAGE)
+    if not limit:
+        raise HTTPException(422, f"limit {text[:40]!r} is not a number from 1 to {LARGEST_PAGE}")
     before = request.query_params.get("before")
     if before is not None and not is_job_id(before):
         raise HTTPException(422, f"before {before!r} is not a job id")
     tag = request.query_params.get("tag")
     if tag == "":
         raise HTTPException(422, "tag is empty; leave it out for every job")
-    return int(text), before, tag
+    return limit, before, tag

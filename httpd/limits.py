@@ -1,16 +1,13 @@
-"""How much one caller, and all of them together, may ask for.
+"""How many jobs of one caller, and of all together, may wait or be unfinished.
 
-Queued jobs are counted in the spool, so those limits hold over every HTTP process and every restart (of more than a
-thousand that wait, as they were a second ago). Uploads and
-bytes a minute are counted in this process's memory: with several processes each allows as much. This machine's own
-people (loopback, no key) have no limits of their own, only the global one.
+They are counted in the spool, so these limits hold over every HTTP process and every restart (of more than a thousand
+that wait, as they were a second ago). This machine's own people (loopback, no key) have no limit of their own, only
+the global one. What arrives is counted by `httpd.ledger`.
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections import deque
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -21,41 +18,8 @@ from spool import layout
 from spool.line import line_in
 from spool.spool import Spool
 
-WINDOW = 60.0
 _LATER = {"Retry-After": "30"}
 """Seconds after which asking again may make sense when a queue is full: about a job."""
-
-
-class Ledger:
-    """The uploads of the last minute, per caller."""
-
-    def __init__(self) -> None:
-        self._uploads: dict[str, deque[tuple[float, int]]] = {}
-
-    def admit(self, caller: Caller, size: int, config: HttpConfig, now: float | None = None) -> None:
-        """Count an upload of about `size` bytes. Raises HTTPException (429) where that is more than may be."""
-        if not caller.name:
-            return
-        now = time.monotonic() if now is None else now
-        recent = self._recent(caller.name, now)
-        told = sum(counted for _, counted in recent)
-        if config.client_uploads and len(recent) >= config.client_uploads:
-            self._refuse(f"{config.client_uploads} uploads a minute", recent, now)
-        if config.client_bytes and told + size > config.client_bytes:
-            self._refuse(f"{config.client_bytes} bytes a minute", recent, now)
-        recent.append((now, size))
-
-    def _recent(self, name: str, now: float) -> deque[tuple[float, int]]:
-        if len(self._uploads) > 10_000:
-            self._uploads = {key: kept for key, kept in self._uploads.items() if kept[-1][0] > now - WINDOW}
-        recent = self._uploads.setdefault(name, deque())
-        while recent and recent[0][0] <= now - WINDOW:
-            recent.popleft()
-        return recent
-
-    def _refuse(self, limit: str, recent: deque[tuple[float, int]], now: float) -> None:
-        wait = int(recent[0][0] + WINDOW - now) + 1 if recent else int(WINDOW)
-        raise HTTPException(429, f"more than {limit}; wait {wait} s", {"Retry-After": str(wait)})
 
 
 def check_queue(spool: Spool, config: HttpConfig) -> None:

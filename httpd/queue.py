@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from httpd.access import Caller, caller_of
 from httpd.answers import Answer, tagged
 from httpd.body import chunks
+from httpd.digits import natural
 from httpd.state import config_of, spool_of
 from spool import pause as pauses
 from spool import priority as priorities
@@ -49,9 +50,10 @@ def _first(request: Request) -> int:
     if unknown:
         raise HTTPException(422, f"unknown parameter {', '.join(sorted(unknown))}; accepted: first")
     text = request.query_params.get("first", str(DEFAULT_FIRST))
-    if not text.isdecimal() or int(text) > LARGEST_FIRST:
-        raise HTTPException(422, f"first {text!r} is not a number from 0 to {LARGEST_FIRST}")
-    return int(text)
+    first = natural(text, LARGEST_FIRST)
+    if first is None:
+        raise HTTPException(422, f"first {text[:40]!r} is not a number from 0 to {LARGEST_FIRST}")
+    return first
 
 
 async def priority(request: Request) -> Response:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
 import anyio
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from httpd import exports
 from httpd.answers import is_known
-from httpd.state import config_of, spool_of
+from httpd.state import blanks_of, config_of, spool_of
 from httpd.thumbnail import draw
 from spool import export, layout
 from spool.confine import OverLimits
@@ -33,6 +33,8 @@ TYPES = {
 ASSETS = (*layout.PRODUCTS, layout.LOG)
 THUMBNAIL = 256
 PHOTO = 1024
+_FAILED = {"Cache-Control": "private, max-age=60"}
+"""A job that is tried again may have a picture soon."""
 _decoding = anyio.CapacityLimiter(2)
 """A large photo takes 150 MB to decode, so few are decoded at once however many people ask."""
 
@@ -131,12 +133,24 @@ async def _small(request: Request, products: tuple[str, ...], side: int) -> Resp
         headers = {"Cache-Control": "no-cache", "ETag": etag, "X-Content-Type-Options": "nosniff"}
         if is_known(request, etag):
             return Response(status_code=304, headers=headers)
-        drawing = partial(draw, file, side, config_of(request).max_pixels)
-        try:
-            content = await anyio.to_thread.run_sync(drawing, limiter=_decoding)
-        except OverLimits as error:
-            raise HTTPException(422, f"there is no small picture of this one: {error}") from None
+        content = await _drawn(request, file, side, etag)
     return Response(content, media_type="image/png", headers=headers)
+
+
+async def _drawn(request: Request, file: BinaryIO, side: int, etag: str) -> bytes:
+    """The small PNG. Raises HTTPException where there can be none, without trying again what was tried lately."""
+    blanks, most = blanks_of(request), config_of(request).max_pixels
+    reason = blanks.why(etag)
+    if reason is None:
+        async with _decoding:
+            reason = blanks.why(etag)  # somebody else may have tried while this one waited
+            if reason is None:
+                try:
+                    return await run_in_threadpool(draw, file, side, most)
+                except OverLimits as error:
+                    reason = str(error)
+                    blanks.keep(etag, reason)
+    raise HTTPException(422, f"there is no small picture of this one: {reason}", _FAILED)
 
 
 def _picture_of(spool: Spool, job_id: str, products: tuple[str, ...]) -> BinaryIO:

@@ -1,13 +1,14 @@
-"""What every route needs: the spool, the settings, this minute's uploads, the open streams, the last statuses."""
+"""What every route needs: the spool, the settings, the uploads that arrive, the open streams, the last statuses."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 
+from httpd.blanks import Blanks
 from httpd.config import HttpConfig
 from httpd.feed import Feed
 from httpd.glance import Glances
-from httpd.limits import Ledger
+from httpd.ledger import Ledger
 from spool.spool import Spool
 
 
@@ -24,9 +25,15 @@ def config_of(request: Request) -> HttpConfig:
 
 
 def ledger_of(request: Request) -> Ledger:
-    """What callers uploaded in the last minute, as far as this process saw it."""
+    """What callers upload, as far as this process sees it."""
     ledger: Ledger = request.app.state.ledger
     return ledger
+
+
+def blanks_of(request: Request) -> Blanks:
+    """The pictures of which no small one could be made lately."""
+    blanks: Blanks = request.app.state.blanks
+    return blanks
 
 
 def glances_of(request: Request) -> Glances:

@@ -7,11 +7,10 @@ choose the nearest of our presets; the answer names it, and what had no effect.
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 import math
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, BinaryIO
 
 import anyio
@@ -21,15 +20,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from httpd import intake
-from httpd.access import caller_of
+from httpd.access import Caller, caller_of
 from httpd.answers import prefers
-from httpd.body import chunks
+from httpd.body import refuse_announced
+from httpd.config import HttpConfig
+from httpd.digits import natural
+from httpd.enclosure import UNPACKING, Enclosure, unpack
 from httpd.events import HEARTBEAT, is_over
 from httpd.feed import News
+from httpd.form import receive
+from httpd.landing import Landing
 from httpd.results import model_response
 from httpd.state import config_of, feed_of, spool_of
 from spool import layout
 from spool.errors import InvalidRequest
+from spool.spool import Spool
 from spool.view import COMPLETED, GIVEN_UP, look
 
 _RANGES: dict[str, tuple[float, float]] = {
@@ -45,6 +50,8 @@ FIELDS = (
     *("image", "texture", "remove_background", "octree_resolution", "seed", "type", "text", "prompt", "mesh"),
     *_NO_EFFECT,
 )
+LONGEST_WAIT = 999_999
+"""Seconds; `Prefer: wait` with more is no wish that can be kept, and is passed over as RFC 7240 has it."""
 _ROOM = 64 << 10
 """Bytes for the fields beside the picture."""
 
@@ -105,39 +112,44 @@ def _as_base64(file: BinaryIO, before: bytes, after: bytes) -> Iterator[bytes]:
 
 async def _submit(request: Request) -> tuple[str, dict[str, Any]]:
     """Queue the picture; its id, and what the answer says about how it was understood."""
-    config, spool = config_of(request), spool_of(request)
+    config, spool, caller = config_of(request), spool_of(request), caller_of(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415, "send application/json with the picture as base64 in `image`")
     limit = 4 * math.ceil(config.max_upload / 3) + _ROOM
-    content = b"".join([chunk async for chunk in chunks(request, limit, config.body_timeout)])
-    values = await run_in_threadpool(_parse, content)
+    refuse_announced(request, limit)
+    with intake.admit(request) as arrival, closing(Enclosure(spool)) as body:
+        await run_in_threadpool(intake.check_room, spool, caller, config)
+        intake.check_disk(spool, config)
+        rest = await receive(request, body, limit, config.body_timeout, arrival)
+
+        def publish() -> tuple[str, dict[str, Any]]:
+            body.feed(rest)
+            return _publish(
+                _known(body.values()), spool, caller, config, request.headers.get("idempotency-key")
+            )
+
+        return await anyio.to_thread.run_sync(publish, limiter=UNPACKING)
+
+
+def _publish(
+    values: dict[str, Any], spool: Spool, caller: Caller, config: HttpConfig, key: str | None
+) -> tuple[str, dict[str, Any]]:
     wishes = wishes_of(values)
-    intake.admit(request)
-    key = request.headers.get("idempotency-key")
-
-    def publish() -> str:
-        content = _picture(values["image"], config.max_upload)
-        draft = intake.begin(spool, caller_of(request), config)
-        try:
-            (draft.path / intake.PART).write_bytes(content)
-            return intake.publish(draft, spool, config, "image", wishes, key).job.id
-        except BaseException:
-            draft.discard()
-            raise
-
-    job_id = await run_in_threadpool(publish)
+    draft = intake.begin(spool, caller, config)
+    try:
+        with closing(Landing(draft.path / intake.PART)) as landing:
+            unpack(values["image"], landing, config.max_upload)
+            job_id = intake.publish(draft, spool, config, "image", wishes, key).job.id
+    except BaseException:
+        draft.discard()
+        raise
     unused = [name for name in _NO_EFFECT if name in values]
     return job_id, {"quality": wishes["quality"], "not_used": unused}
 
 
-def _parse(content: bytes) -> dict[str, Any]:
-    try:
-        values = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise HTTPException(400, f"the body is not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise HTTPException(422, "the body is not a JSON object")
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields that were sent. Raises HTTPException for one that is none of theirs."""
     unknown = set(values) - set(FIELDS)
     if unknown:
         raise HTTPException(422, f"unknown field {', '.join(sorted(unknown))}; accepted: {', '.join(FIELDS)}")
@@ -174,25 +186,12 @@ def wishes_of(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _picture(text: str, limit: int) -> bytes:
-    """The bytes behind base64, with or without the head of a data URL."""
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        content = base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("image is not base64") from None
-    if len(content) > limit:
-        raise HTTPException(413, f"the picture is larger than {limit} bytes; send a smaller one")
-    return content
-
-
-def _patience(request: Request) -> float | None:
+def _patience(request: Request) -> int | None:
     """Seconds the client is ready to wait; None for as long as it takes."""
     if prefers(request, "respond-async") is not None and prefers(request, "wait") is None:
-        return 0.0
+        return 0
     wait = prefers(request, "wait")
-    return float(wait) if wait and wait.isdecimal() and len(wait) < 7 else None
+    return natural(wait or "", LONGEST_WAIT)
 
 
 async def _wait(request: Request, job_id: str, patience: float | None) -> News:

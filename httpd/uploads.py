@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from httpd import intake
@@ -17,6 +17,7 @@ from httpd.answers import applied
 from httpd.body import refuse_announced
 from httpd.form import Form, boundary_of, receive
 from httpd.landing import Landing
+from httpd.ledger import Arrival
 from httpd.state import config_of, spool_of
 from spool.draft import Draft
 from spool.view import look, told
@@ -24,14 +25,18 @@ from spool.view import look, told
 
 async def upload(request: Request) -> Response:
     """201 with the new job's status object, also where an Idempotency-Key names a job that is there already."""
-    config, spool, caller = config_of(request), spool_of(request), caller_of(request)
     boundary = boundary_of(request)
-    refuse_announced(request, config.max_upload)
-    intake.admit(request)
+    refuse_announced(request, config_of(request).max_upload)
+    with intake.admit(request) as arrival:
+        return await _take(request, boundary, arrival)
+
+
+async def _take(request: Request, boundary: bytes, arrival: Arrival) -> Response:
+    config, spool, caller = config_of(request), spool_of(request), caller_of(request)
     picture = Picture(partial(intake.begin, spool, caller, config))
     form = Form(boundary, picture)
     try:
-        rest = await receive(request, form, config.max_upload, config.body_timeout)
+        rest = await receive(request, form, config.max_upload, config.body_timeout, arrival)
 
         def publish() -> tuple[str, bool, dict[str, Any]]:
             form.end(rest)
@@ -44,9 +49,6 @@ async def upload(request: Request) -> Response:
             return job_id, is_new, told(spool, found) if is_new else look(spool, job_id)
 
         job_id, is_new, answer = await run_in_threadpool(publish)
-    except ClientDisconnect:
-        await run_in_threadpool(picture.drop)
-        return Response(status_code=400)  # nobody is there to read it
     except BaseException:
         await run_in_threadpool(picture.drop)
         raise

@@ -22,6 +22,8 @@ Rule = Callable[[str], str]
 
 def _between(low: float, high: float) -> Rule:
     def canonical(text: str) -> str:
+        if not text.isascii() or "_" in text:  # Python reads these as numbers; nobody else does
+            raise ValueError(text)
         value = float(text)
         exact = f"{value:.3f}".rstrip("0").rstrip(".")
         if not low <= value <= high or float(exact) != value:

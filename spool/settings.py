@@ -59,6 +59,14 @@ def size(text: str) -> int:
     return int(match[1]) * _UNITS[match[2].upper()]
 
 
+def in_units(count: int) -> str:
+    """Bytes as people say them: `32 MiB`, `1.5 GiB`, `100 bytes`."""
+    for unit in "TGMK":
+        if count >= _UNITS[unit]:
+            return f"{round(count / _UNITS[unit], 1):g} {unit}iB"
+    return f"{count} bytes"
+
+
 def number(lowest: float, highest: float = float("inf")) -> Callable[[str], float]:
     """A parser for a number of seconds, days, ... between two bounds."""
 

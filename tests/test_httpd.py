@@ -284,6 +284,57 @@ def test_cors_is_off_until_origins_are_named(client: TestClient, tmp_path: Path)
     assert "access-control-allow-origin" not in stranger.headers
 
 
+def test_a_page_of_another_origin_may_read_every_header_that_is_sent(tmp_path: Path) -> None:
+    client = client_of(tmp_path / "spool", CORS_ORIGINS="https://app.example")
+    client.headers.update(
+        {"origin": "https://app.example", "idempotency-key": "k", "prefer": "respond-async"}
+    )
+    upload(client)
+    answer = upload(client)
+    exposed = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
+    own = {"idempotency-replayed", "preference-applied", "location", "x-request-id"}
+    assert own <= set(answer.headers) and own <= exposed
+
+
+def test_a_bug_is_told_to_a_page_of_another_origin_too(tmp_path: Path) -> None:
+    client = client_of(tmp_path / "spool", CORS_ORIGINS="https://app.example")
+    job = upload(client).json()["job_id"]
+    (tmp_path / "spool" / "held" / job / "attempts.json").write_text('{"cutout": {}}')
+    sent = {"origin": "https://app.example", "x-request-id": "mine"}
+    answer = client.get(f"/api/jobs/{job}/status", headers=sent)
+    assert (answer.status_code, answer.headers["x-request-id"]) == (500, "mine")
+    assert answer.headers["access-control-allow-origin"] == "https://app.example"
+    assert 'code="500"' in client.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        ("a %22big%22 cup.png", 'a "big" cup.png'),
+        ("two%0D%0Alines.png", "two\r\nlines.png"),
+        ("100%25 %2f %22.png", '100%25 %2f ".png'),
+        ("%2522.png", "%2522.png"),
+    ],
+)
+def test_the_name_of_a_file_is_the_one_it_had_in_the_browser(
+    client: TestClient, sent: str, name: str
+) -> None:
+    head = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{sent}"\r\n\r\n'
+    answer = client.post(
+        "/api/upload",
+        content=head.encode() + picture() + b"\r\n--b--\r\n",
+        headers={"content-type": "multipart/form-data; boundary=b"},
+    )
+    assert (answer.status_code, answer.json()["name"]) == (201, name)
+
+
+def test_what_is_too_large_is_told_as_people_say_it_and_known_before(tmp_path: Path) -> None:
+    client = client_of(tmp_path / "spool", PROTOSCALE_MAX_UPLOAD="1M")
+    assert client.get("/health").json()["max_upload_bytes"] == 1 << 20
+    answer = upload(client, bytes(1 << 20))
+    assert (answer.status_code, "larger than 1 MiB" in answer.json()["detail"]) == (413, True)
+
+
 def test_a_bug_is_a_short_500(client: TestClient, spool: Spool) -> None:
     job = upload(client).json()["job_id"]
     (spool.root / "held" / job / "attempts.json").write_text('{"cutout": {}}')

@@ -17,7 +17,7 @@ from daemon.cli.__main__ import main
 from httpd.access import NoKeys, needs_key
 from httpd.app import create_app
 from httpd.config import HttpConfig
-from httpd.limits import Ledger
+from httpd.ledger import Ledger
 from spool import keys
 from spool.errors import InvalidRequest
 from spool.settings import WrongSetting, read
@@ -241,18 +241,21 @@ def test_uploads_a_minute_are_counted_per_caller(root: Path) -> None:
 
 def test_bytes_a_minute_are_counted(root: Path) -> None:
     answer = upload(stranger(root, PROTOSCALE_CLIENT_BYTES="100"))
-    assert (answer.status_code, "bytes a minute" in answer.json()["detail"]) == (429, True)
+    assert (answer.status_code, "100 bytes of uploads a minute" in answer.json()["detail"]) == (429, True)
 
 
 def test_a_minute_passes(root: Path) -> None:
     from httpd.access import Caller
 
     config = read(HttpConfig, {"PROTOSCALE_SPOOL": str(root), "PROTOSCALE_CLIENT_UPLOADS": "1"})
-    ledger, caller = Ledger(), Caller("192.0.2.1", "admin")
-    ledger.admit(caller, 10, config, now=100.0)
+    now = [100.0]
+    ledger, caller = Ledger(lambda: now[0]), Caller("192.0.2.1", "admin")
+    ledger.admit(caller, 10, config).end()
+    now[0] = 159.0
     with pytest.raises(Exception, match="uploads a minute"):
-        ledger.admit(caller, 10, config, now=159.0)
-    ledger.admit(caller, 10, config, now=161.0)
+        ledger.admit(caller, 10, config)
+    now[0] = 161.0
+    ledger.admit(caller, 10, config)
 
 
 def test_unfinished_jobs_are_counted_per_caller_and_in_all(root: Path) -> None:

@@ -156,5 +156,5 @@ def test_a_body_without_a_length_is_counted_as_it_arrives(tmp_path: Path) -> Non
             yield b"x" * 1000
 
     answer = client.post("/api/upload", content=pieces(), headers=FORM)
-    assert (answer.status_code, "10240" in answer.json()["detail"]) == (413, True)
+    assert (answer.status_code, "10 KiB" in answer.json()["detail"]) == (413, True)
     assert list((tmp_path / "spool" / "tmp").iterdir()) == []

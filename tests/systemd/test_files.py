@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -12,6 +13,9 @@ import pytest
 from daemon import units
 from daemon.cli import exits
 from daemon.cli.__main__ import main
+from httpd import thumbnail
+from httpd.config import HttpConfig
+from spool.settings import read, size
 from tests.service import ROOT
 
 needs_analyze = pytest.mark.skipif(
@@ -147,3 +151,11 @@ def test_every_unit_file_goes_into_the_wheel() -> None:
     listed = (ROOT / "setup.cfg").read_text().split("[options.data_files]")[1]
     for path in (ROOT / "systemd").iterdir():
         assert f"systemd/{path.name}" in listed, path
+
+
+def test_the_http_server_may_have_the_memory_that_its_children_may_want() -> None:
+    unit = (ROOT / "systemd" / "protoscale-httpd.service").read_text()
+    config = read(HttpConfig, {"PROTOSCALE_SPOOL": "/nowhere"})
+    decoder = thumbnail.FLOOR + thumbnail.PER_PIXEL * config.max_pixels
+    found = re.search(r"^MemoryMax=(.+)$", unit, re.MULTILINE)
+    assert found and size(found[1]) > 2 * config.export_memory + 2 * decoder + (1 << 30)
