@@ -164,7 +164,7 @@ def _look(root: Path, now: float) -> Outlook | None:
     lines = {folder: line_in(root, folder) for folder in STAGE_OF_FOLDER}
     waiting: dict[str, list[Queued]] = {folder: [] for folder in STAGE_OF_FOLDER}
     for rank, (folder, job_id) in enumerate(first_of(lines, WINDOW)):
-        if told := _quality.get(job_id) or _facts(root / folder / job_id):
+        if told := _facts(root / folder / job_id):
             rest = Trouble.read(root / folder / job_id).rest_left if rank < RESTING else 0.0
             waiting[folder].append(Queued(job_id, *told, turn=rank, since=rest))
     running = [work for seat in seats for work in _running(root, seat.name)]
@@ -199,18 +199,21 @@ def first_of(lines: Mapping[str, Line], count: int) -> Iterator[tuple[str, str]]
 
 
 _quality: dict[str, tuple[str, bool]] = {}
-"""What a waiting job wants: written once, and not read again for each forecast while it waits."""
+"""What a waiting job wants, of those that want a model: that is for good, and not read again for each forecast."""
 
 
 def _facts(path: Path) -> tuple[str, bool] | None:
     """Quality, and whether the model is wanted; None where the job moved on."""
-    if path.name not in _quality:
-        try:
-            request = Job.read(path).request
-        except (FileNotFoundError, InvalidRequest):
-            return None
-        _quality[path.name] = (request.quality, request.model)
-    return _quality[path.name]
+    if known := _quality.get(path.name):
+        return known
+    try:
+        request = Job.read(path).request
+    except (FileNotFoundError, InvalidRequest):
+        return None
+    wants = (request.quality, request.model)
+    if request.model:  # who has asked for the views alone may still ask for it
+        _quality[path.name] = wants
+    return wants
 
 
 def _forget(waiting: Mapping[str, Sequence[Queued]], running: Sequence[Running]) -> None:

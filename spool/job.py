@@ -12,9 +12,11 @@ from typing import Any
 
 from spool import layout, small
 from spool.errors import InvalidRequest
-from spool.ids import is_job_id, new_id
+from spool.ids import is_job_id, made_at, new_id
 
 SOURCES = ("http", "inbox", "cli")
+LOST = "lost"
+"""The source of a job whose `request.json` cannot be read any more."""
 MAX_SEED = 2**32 - 1
 FORMAT = 1
 MAX_TAGS = 20
@@ -50,7 +52,7 @@ class Request:
             raise InvalidRequest(f"request version {self.version} is not one this service knows ({FORMAT})")
         if not is_job_id(self.id):
             raise InvalidRequest(f"id {self.id!r} is not a UUIDv7")
-        if self.source not in SOURCES:
+        if self.source not in (*SOURCES, LOST):
             raise InvalidRequest(f"source {self.source!r} is not one of {', '.join(SOURCES)}")
         if self.quality not in layout.QUALITIES:
             raise InvalidRequest(f"quality {self.quality!r} is not one of {', '.join(layout.QUALITIES)}")
@@ -90,6 +92,14 @@ class Request:
             raise InvalidRequest(f"request.json must hold exactly {', '.join(_KINDS)}")
         tags = value.get("tags", ())
         return cls(**{**value, "tags": tuple(tags) if isinstance(tags, list) else tags})
+
+    @classmethod
+    def lost(cls, job_id: str) -> Request:
+        """What stands for a `request.json` that cannot be read, of a job at rest: nobody asks for more in it."""
+        created = datetime.fromtimestamp(made_at(job_id), timezone.utc).isoformat(timespec="milliseconds")
+        return cls(
+            job_id, created, LOST, "(its request cannot be read)", "input.lost", views=False, model=False
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The value `parse` reads back."""

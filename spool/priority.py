@@ -16,8 +16,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spool import durable, filesystem
-from spool.errors import InvalidRequest
+from spool.errors import InvalidRequest, NoSuchJob
 from spool.ids import is_job_id
+from spool.layout import TMP
+from spool.reader import Reader
 
 HIGH = "high"
 NORMAL = "normal"
@@ -107,5 +109,17 @@ def place(job_id: str, wanted: str) -> str:
 def sweep(root: Path) -> None:
     """Remove the marks of jobs that exist no more: those whose directory is in none of the folders."""
     for job_id, wanted in marked(root).items():
-        if not any(root.glob(f"*/{job_id}")) and not any(root.glob(f"running/*/{job_id}")):
+        if not _exists(root, job_id):
             (root / FOLDER / f"{job_id}.{wanted}").unlink(missing_ok=True)
+
+
+def _exists(root: Path, job_id: str) -> bool:
+    if (root / TMP / job_id).exists():  # its mark is made before it appears
+        return True
+    try:
+        Reader(root).find(job_id)  # a job may move while it is looked for
+    except NoSuchJob:
+        return False
+    except InvalidRequest:
+        pass
+    return True

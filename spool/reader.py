@@ -55,17 +55,17 @@ class Reader:
     def find(self, job_id: str) -> Found:
         """Where a job lies and what is known of it. Raises NoSuchJob.
 
-        A job may move while we look, so the folders are walked in the order jobs move, several times.
+        A job may move while we look, so the folders are walked in the order jobs move, several times. One at rest
+        whose request cannot be read is found all the same (`Request.lost`), so that it can be looked at and removed;
+        elsewhere that raises InvalidRequest, and whoever claims it lays it into `failed/`.
         """
         if is_job_id(job_id):
             for _ in range(PASSES):
                 for folder, worker, place in self._places(job_id):
-                    try:
-                        content = small.read(f"{place}/{layout.REQUEST}")
-                    except (FileNotFoundError, NotADirectoryError):
-                        continue
-                    job = Job(Path(place), Request.parse(content))
-                    return Found(job, folder, worker, Status.read(job.path))
+                    request = _request_in(folder, place)
+                    if request:
+                        job = Job(Path(place), request)
+                        return Found(job, folder, worker, Status.read(job.path))
         raise NoSuchJob(job_id)
 
     def _places(self, job_id: str) -> Iterator[tuple[str, str | None, str]]:
@@ -132,3 +132,18 @@ class Reader:
             ids.update(self.waiting(f"{RUNNING}/{worker}"))
         ids.update(self.waiting(DONE), self.waiting(FAILED))
         return sorted((job_id for job_id in ids if before is None or job_id < before), reverse=True)
+
+
+def _request_in(folder: str, place: str) -> Request | None:
+    """The request of the job at `place`; None where there is no job."""
+    try:
+        return Request.parse(small.read(f"{place}/{layout.REQUEST}"))
+    except NotADirectoryError:
+        return None
+    except FileNotFoundError:
+        # Only there is it worth a second look: every walk that finds no job ends there.
+        return Request.lost(os.path.basename(place)) if folder == FAILED and os.path.isdir(place) else None  # noqa: PTH112, PTH119
+    except InvalidRequest:
+        if folder not in (DONE, FAILED):
+            raise
+        return Request.lost(os.path.basename(place))  # noqa: PTH119

@@ -20,7 +20,7 @@ from spool import durable, filesystem, layout, pause, priority
 from spool.draft import Draft
 from spool.errors import InvalidRequest, NoSuchJob, SpoolUnusable, WrongState
 from spool.ids import is_job_id
-from spool.job import Job, Request
+from spool.job import LOST, Job, Request
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, STAGE_OF_FOLDER, TMP
 from spool.line import line_in
 from spool.reader import PASSES, Found, Reader
@@ -260,6 +260,8 @@ class Spool(Reader):
         if found.folder != FAILED:
             raise WrongState(f"job {job_id} did not fail (it is in {found.folder}): nothing to retry")
         request = found.job.request
+        if request.source == LOST:
+            raise WrongState(f"job {job_id} has lost its request; submit its photo again, and delete it")
         if not (request.views or request.model):
             request = request.wanting(views=True, model=True)
         path, target = found.job.path, self.root / INBOX / job_id

@@ -91,7 +91,12 @@ def _attempts_of(job: Path) -> bytes:
 
 
 def _attempts_in(content: bytes) -> dict[str, int]:
-    return {str(stage): number for stage, count in json.loads(content).items() if (number := int(count))}
+    try:
+        return {str(stage): number for stage, count in json.loads(content).items() if (number := int(count))}
+    except (ValueError, TypeError, AttributeError):
+        # Damaged, and not a reason to end whoever reads it. It is there, so something may have been tried; from the
+        # next attempt on, which replaces it, it is counted again, and nothing is tried for ever.
+        return dict.fromkeys(_NEVER, 1)
 
 
 def _recount(job: Path, stage: str, change: int) -> dict[str, int]:

@@ -44,6 +44,20 @@ def test_invariant_5_a_record_of_another_form_is_replaced_whole(spool: Spool, be
     assert read_attempts(job.path) == {"cutout": count + 1}
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b'{"cutout": "x"}', b'{"cutout": null}'])
+def test_invariant_5_a_damaged_record_ends_nobody_and_is_counted_on(spool: Spool, content: bytes) -> None:
+    submit(spool)
+    job = spool.claim("inbox", "w")
+    assert job
+    (job.path / "attempts.json").write_bytes(content)
+    assert spool.recover("w", 3, "it was killed") == [(job.id, "inbox")]
+    for attempt in (2, 3):
+        job = spool.claim("inbox", "w")
+        assert job and spool.begin(job, "cutout")["cutout"] == attempt
+        spool.recover("w", 3, "it was killed")
+    assert spool.find(job.id).folder == "failed"
+
+
 def test_invariant_5_who_reads_while_an_attempt_is_counted_sees_the_old_number_or_the_new(
     spool: Spool,
 ) -> None:

@@ -84,6 +84,17 @@ def test_three_jobs_wait_for_one_another_as_the_policy_has_it(spool: Spool) -> N
     assert queue.told(spool, 2)["all_done"] == 70.0
 
 
+def test_who_asks_for_the_model_after_the_views_is_told_of_both(spool: Spool) -> None:
+    finished(spool)
+    job = submit(spool, model=False)
+    assert told(spool, job.id) == {"start": 0.0, "finish": 21.0}
+    job.path.rename(spool.root / "held" / job.id)
+    for view in layout.VIEWS:
+        (spool.root / "held" / job.id / view).write_bytes(b"x")
+    spool.release(job.id, model=True)
+    assert told(spool, job.id) == {"start": 0.0, "finish": 31.0}
+
+
 def test_what_runs_counts_with_the_time_it_has_had(spool: Spool) -> None:
     finished(spool)
     job, behind = submit(spool, "geometry"), submit(spool, "geometry")

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from spool.errors import NoSuchJob
+from spool.errors import NoSuchJob, WrongState
 from spool.job import Request
 from spool.spool import Spool
 from spool.status import Status, progress_over_job
@@ -70,3 +70,22 @@ def test_a_torn_status_is_no_news_and_no_error(spool: Spool) -> None:
     for content in (b"", b"{", b"[]", b"3", json.dumps({"progress": "x"}).encode()):
         (job.path / "status.json").write_bytes(content)
         assert Status.read(job.path) == Status()
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"id": 3}', None])
+def test_invariant_9_a_job_that_lost_its_request_says_so_and_can_be_deleted(
+    spool: Spool, damage: bytes | None
+) -> None:
+    job = submit(spool)
+    request = job.path / "request.json"
+    request.write_bytes(damage) if damage is not None else request.unlink()
+    assert spool.claim("inbox", "w") is None
+    told = look(spool, job.id)
+    assert told["status"] == "failed" and "request cannot be read" in told["error"]
+    assert told["created_at"] == job.request.created[: len(told["created_at"])]
+    assert [found.job.id for found in spool.newest(10)] == [job.id]
+    with pytest.raises(WrongState, match="submit its photo again"):
+        spool.retry(job.id)
+    spool.remove(job.id)
+    with pytest.raises(NoSuchJob):
+        spool.find(job.id)
