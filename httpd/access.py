@@ -128,7 +128,12 @@ class Access:
 
     def _is_welcome(self, origin: str, host: str) -> bool:
         allowed = self._config.cors_origins
-        return origin.rstrip("/") in allowed or "*" in allowed or urlsplit(origin).netloc == host
+        if origin.rstrip("/") in allowed or "*" in allowed:
+            return True
+        try:
+            return urlsplit(origin).netloc == host
+        except ValueError:
+            return False  # `http://[`: whoever sent it, no page of ours
 
 
 def role_for(method: str) -> str:

@@ -11,6 +11,7 @@ import hmac
 import http.client
 import ipaddress
 import json
+import re
 import socket
 import ssl
 import time
@@ -22,6 +23,8 @@ from spool.errors import InvalidRequest
 
 SECONDS = 10.0
 """For each step of the exchange: connecting, sending, the answer."""
+_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+"""What the resolver takes for a name or an IPv4 address: it raises UnicodeError for empty and overlong labels."""
 
 
 class NotDelivered(Exception):
@@ -41,7 +44,7 @@ def check_url(url: str, config: HttpConfig) -> None:
         raise InvalidRequest(f"callback_url {url!r} is not an address") from None
     if (
         split.scheme not in ("http", "https")
-        or not host
+        or not _HOST.fullmatch(host)
         or split.username
         or not url.isascii()
         or len(url) > 1000
@@ -78,7 +81,7 @@ def deliver(url: str, told: dict[str, Any], state: str, config: HttpConfig) -> N
             code = connection.getresponse().status
         finally:
             connection.close()
-    except (OSError, http.client.HTTPException, InvalidRequest) as error:
+    except (OSError, ValueError, http.client.HTTPException, InvalidRequest) as error:
         raise NotDelivered(str(error) or type(error).__name__) from None
     if not 200 <= code < 300:
         raise NotDelivered(f"the receiver answered {code}")

@@ -21,7 +21,7 @@ PIECE = 1 << 20
 READER = 60.0
 """Seconds a client may leave what was sent to it unread, before its connection is dropped."""
 MAX_HEADERS = 16 << 10
-"""Bytes of request line and headers (431 above)."""
+"""Bytes of request line and headers (431 above), and of what follows the last chunk of a body (closed above)."""
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
     b"connection: close\r\ncontent-length: 50\r\n\r\n"
@@ -37,7 +37,7 @@ _TOO_SLOW = (
 class PatientProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     """uvicorn's protocol with two timers: one runs while we wait for the client to speak, one while it must read.
 
-    And with a limit to the size of a head, which its parser in C does not have.
+    And with a limit to the size of a head, and of the trailers of a body, which its parser in C does not have.
     """
 
     def __init__(self, *args: Any, header_seconds: float, arrivals: bytearray, **options: Any) -> None:
@@ -46,7 +46,9 @@ class PatientProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._header_seconds = header_seconds
         self._in_head = False
         self._head = 0
-        """Bytes that came of a head that is not whole, after the piece that it began in."""
+        """Bytes that came of a head that is not whole, after the piece that it began in, or of a body's trailers."""
+        self._brought = False
+        """Whether the piece at hand began or ended a head, or brought something of a body."""
         self._speak: asyncio.TimerHandle | None = None
         self._read: asyncio.TimerHandle | None = None
 
@@ -74,9 +76,10 @@ class PatientProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         """The timer is not wound up again by each byte: the whole head of a request must come in time."""
         if self.transport.is_closing():
             return  # refused: what still comes is not read
-        goes_on = self._in_head
+        self._brought = False
         super().data_received(data)  # type: ignore[arg-type]
-        if goes_on and self._in_head and not self.transport.is_closing():
+        if not self._brought and not self.transport.is_closing():
+            # Of a head, or of what may stand around a chunked body: its trailers, and extensions of a chunk.
             self._head += len(data)
             if self._head > MAX_HEADERS:
                 self._refuse()
@@ -90,12 +93,17 @@ class PatientProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a head."""
-        self._in_head, self._head = True, 0
+        self._in_head, self._head, self._brought = True, 0, True
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One line of the head. The parser tells those after a chunked body too: nobody reads them, none is kept."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is whole, and measured; what came before is only counted so that it does not grow for ever."""
-        self._in_head = False
+        self._in_head, self._head, self._brought = False, 0, True
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > MAX_HEADERS:
             self._refuse()
@@ -108,6 +116,7 @@ class PatientProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         uvicorn adds them to a bytearray and copies that for whoever asks. What comes while nothing waits, as nearly
         everything of a large body does, is handed on as it is.
         """
+        self._head, self._brought = 0, True
         if not self.cycle:
             return
         waiting: bytes | bytearray = self.cycle.body

@@ -39,6 +39,10 @@ class Scan:
             ids |= self._moved(folder)
         return set() if first else ids
 
+    def present(self) -> set[str]:
+        """The ids of the jobs that were there at the last look."""
+        return set(self._active or ()).union(*(names for _, names in self._resting.values()))
+
     def _look_at_active(self) -> dict[str, Mark]:
         root = self._spool.root
         marks: dict[str, Mark] = {}

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 
 from httpd.config import HttpConfig
 from httpd.delivery import NotDelivered, deliver
-from httpd.scan import Scan
+from httpd.newcomers import Newcomers
 from spool import callbacks
 from spool.callbacks import Promise
 from spool.errors import NoSuchJob, SpoolError
-from spool.ids import new_id
 from spool.spool import Spool
 from spool.view import COMPLETED, GIVEN_UP, look
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 ROUND = 1.0
 """Seconds between two looks at what is owed; nothing is read but the folder's time while nothing is."""
 TURN = 30.0
-"""Seconds after which a process asks again whether it is the one to deliver."""
+"""Seconds after which a process asks again whether it is the one to deliver, or tries again what met an error."""
 
 
 class Postman(threading.Thread):
@@ -32,8 +33,9 @@ class Postman(threading.Thread):
         self._spool = spool
         self._config = config
         self._over = threading.Event()
-        self._scan = Scan(spool)
-        self._newest = new_id()
+        self._newcomers = Newcomers(spool)
+        self._rests: dict[str, float] = {}
+        """What met an error lately, and until when (monotonic) it is left alone: not every second, nor in the way."""
 
     def stop(self) -> None:
         """End after the delivery that is under way; its promise is on the disk whatever becomes of it."""
@@ -41,33 +43,46 @@ class Postman(threading.Thread):
 
     def run(self) -> None:
         while not self._over.is_set():
-            with callbacks.postman(self._spool.root) as mine:
-                while mine and not self._over.is_set():
-                    self.round()
-                    self._over.wait(ROUND)
+            self._attempt("webhooks", self._take_turn)
             self._over.wait(TURN)
+
+    def _take_turn(self) -> None:
+        with callbacks.postman(self._spool.root) as mine:
+            while mine and not self._over.is_set():
+                self.round()
+                self._over.wait(ROUND)
 
     def round(self) -> None:
         """Look once at every promise, and keep those that are due."""
         if self._config.callback_url:
-            self.adopt()
+            self._attempt("webhooks of new jobs", self.adopt)
         now = time.time()
         for promise in callbacks.owed(self._spool.root):
             if promise.due <= now and not self._over.is_set():
-                self.keep(promise)
+                self._attempt(f"webhook of job {promise.job_id}", partial(self.keep, promise))
+
+    def _attempt(self, what: str, step: Callable[[], None]) -> None:
+        """The one place where anything is caught: one webhook that cannot be dealt with must not end all others."""
+        if self._rests.get(what, 0.0) > time.monotonic():
+            return
+        self._rests.pop(what, None)
+        try:
+            step()
+        except Exception:
+            log.exception("%s: trying again in %d s", what, TURN)
+            self._rests[what] = time.monotonic() + TURN
 
     def adopt(self) -> None:
         """Promise the configured webhook to new jobs that did not come by HTTP, where it is promised with the job."""
-        for job_id in sorted(self._scan.changed()):
-            if job_id <= self._newest:
-                continue
+        for job_id in self._newcomers.look():
             try:
                 request = self._spool.find(job_id).job.request
             except SpoolError:
-                continue  # gone, or damaged
+                self._newcomers.settle(job_id)  # gone, or damaged
+                continue
             if request.source != "http":
-                self._newest = job_id
                 Promise(job_id, self._config.callback_url).write(self._spool.root)
+            self._newcomers.settle(job_id)
 
     def keep(self, promise: Promise) -> None:
         """Deliver a job's state if it is one that was promised and not told; write down what became of it."""

@@ -218,6 +218,7 @@ def test_only_the_servers_own_names_are_answered(root: Path, host: str, code: in
         ("https://evil.example", 403),
         ("null", 403),
         ("http://127.0.0.1:9999", 403),
+        ("http://[", 403),
     ],
 )
 def test_pages_of_strangers_may_not_post(root: Path, origin: str, code: int) -> None:

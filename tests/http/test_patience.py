@@ -7,7 +7,7 @@ import socket
 
 import anyio
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from httpd import patience
 from tests.http.live import in_loop
@@ -60,20 +60,22 @@ def test_answers_do_not_wait_for_acknowledgements() -> None:
     assert asyncio.run(scene()) == 1
 
 
-def talk(*pieces: bytes, header_seconds: float = 60.0) -> bytes:
-    """What a server answers to a connection on which these pieces come, each by itself; a head may take so long."""
+async def measure(scope: Scope, receive: Receive, send: Send) -> None:
+    """An answer that tells the path and how long the body was."""
+    size = 0
+    while True:
+        message = await receive()
+        size += len(message.get("body", b""))
+        if not message.get("more_body"):
+            break
+    body = b"%s %d" % (scope["path"].encode(), size)
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        size = 0
-        while True:
-            message = await receive()
-            size += len(message.get("body", b""))
-            if not message.get("more_body"):
-                break
-        body = b"%s %d" % (scope["path"].encode(), size)
-        headers = [(b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+
+def talk(*pieces: bytes, header_seconds: float = 60.0, app: ASGIApp = measure) -> bytes:
+    """What a server answers to a connection on which these pieces come, each by itself; a head may take so long."""
 
     async def scene() -> bytes:
         async with in_loop(app, header_seconds) as (address, _):
@@ -92,6 +94,7 @@ def talk(*pieces: bytes, header_seconds: float = 60.0) -> bytes:
 
 
 END = b"\r\nConnection: close\r\n\r\n"
+GET_AND_CLOSE = b"GET /last HTTP/1.1\r\nHost: x" + END
 
 
 def test_a_head_over_the_limit_is_refused_whole_or_in_pieces() -> None:
@@ -115,3 +118,34 @@ def test_a_body_is_no_head_and_requests_in_a_row_are_all_answered() -> None:
         b"ree HTTP/1.1" + END,
     )
     assert [word in told for word in (b"/one 100000", b"/two 0", b"/three 0")] == [True, True, True]
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+
+
+def test_trailers_are_read_past_and_none_is_kept() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        body = b" ".join(name for name, _ in scope["headers"])
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    told = talk(CHUNKED + b"0\r\n", b"X-Late: 1\r\nExpect: 100-continue\r\n\r\n", GET_AND_CLOSE, app=app)
+    assert told.count(b"HTTP/1.1 200 ") == 2
+    assert b"host transfer-encoding" in told and b"x-late" not in told and b"expect" not in told
+
+
+@pytest.mark.parametrize("trailer", [b"X-%d: y\r\n", b"a%d"], ids=["many", "one without end"])
+def test_trailers_over_the_limit_close_the_connection(trailer: bytes) -> None:
+    piece = b"".join(trailer % number for number in range(1000))
+    pieces = [CHUNKED + b"0\r\nX-Long: ", *[piece] * (1 + patience.MAX_HEADERS // len(piece))]
+    assert talk(*pieces) == b""
+
+
+def test_a_body_of_tiny_chunks_is_none_of_that() -> None:
+    # One byte of body in each piece, and more bytes around them than a head may have.
+    extension = b";" + b"x" * 4000
+    told = talk(CHUNKED, *[b"1" + extension + b"\r\n", b"a\r\n"] * 8, b"0\r\n\r\n", GET_AND_CLOSE)
+    assert b"/ 11" in told

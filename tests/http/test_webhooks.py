@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import hmac
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,11 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from httpd import webhooks
 from httpd.config import HttpConfig
 from httpd.delivery import NotDelivered, deliver, signed
 from httpd.webhooks import Postman
 from spool import callbacks, layout
 from spool.callbacks import PAUSES, Promise
+from spool.job import Request
 from spool.settings import WrongSetting, read
 from spool.spool import Spool
 from tests.client import ALL, client_of, make, upload
@@ -181,12 +185,69 @@ def test_one_process_delivers(spool: Spool) -> None:
         "http://[",
         "http://hooks.example:x/",
         "lab.example",
+        "http://a..lab.example/",
+        f"http://{64 * 'a'}.lab.example/",
+        f"http://{130 * 'a.'}lab.example/",
     ],
 )
 def test_addresses_outside_the_list_are_refused(spool: Spool, url: str) -> None:
     answer = upload(client_of(spool.root, **ON), callback_url=url)
     assert (answer.status_code, "callback_url" in answer.json()["detail"]) == (422, True)
     assert callbacks.owed(spool.root) == []
+
+
+def test_a_name_that_no_resolver_takes_is_not_delivered_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promises of an earlier version may hold one, and the resolver has its own mind."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise UnicodeError("label too long")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    config = read(HttpConfig, {"PROTOSCALE_SPOOL": "/x", **ON})
+    with pytest.raises(NotDelivered, match="label too long"):
+        deliver("http://hooks.example/", {"job_id": "x", "status": "completed"}, "done", config)
+    with pytest.raises(NotDelivered, match="not a plain"):
+        deliver("http://a..lab.example/", {"job_id": "x", "status": "completed"}, "done", config)
+
+
+def test_a_promise_that_meets_an_error_rests_and_the_others_are_kept(
+    spool: Spool, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sick, sound = submit(spool).id, submit(spool).id
+    receiver.codes = [500]  # to be tried again, which cannot be written down
+    for job_id in (sick, sound):
+        make(spool, *ALL)
+        Promise(job_id, receiver.url).write(spool.root)
+
+    def full(promise: Promise, root: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    man = postman(spool)
+    monkeypatch.setattr(Promise, "write", full)
+    man.round()
+    man.round()
+    assert [json.loads(body)["data"]["job_id"] for _, body in receiver.got] == [sick, sound]
+    assert [promise.job_id for promise in callbacks.owed(spool.root)] == [sick]
+    (line,) = (record for record in caplog.records if record.levelname == "ERROR")
+    assert sick in line.getMessage() and "trying again in 30 s" in line.getMessage()
+
+
+def test_no_error_ends_the_postman(spool: Spool, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "TURN", 0.05)
+    (spool.root / callbacks.CALLBACKS).write_text("")  # no folder of promises can be made
+    man = postman(spool)
+    man.start()
+    try:
+        until(lambda: man._rests)
+        (spool.root / callbacks.CALLBACKS).unlink()
+        job = submit(spool)
+        make(spool, *ALL)
+        Promise(job.id, receiver.url).write(spool.root)
+        until(lambda: receiver.got, 60)
+    finally:
+        man.stop()
+        man.join(60)
+    assert not man.is_alive()
 
 
 def test_private_addresses_are_refused_unless_allowed(spool: Spool, receiver: Receiver) -> None:
@@ -219,6 +280,45 @@ def test_a_configured_webhook_hears_of_every_job(spool: Spool, receiver: Receive
     man.round()
     assert {json.loads(body)["data"]["job_id"] for _, body in receiver.got} == jobs
     assert len(receiver.got) == 2
+
+
+def test_jobs_that_appear_out_of_order_are_each_promised_once(spool: Spool) -> None:
+    """The id is made before the picture is copied: a large picture's job comes after a younger one."""
+    url = "http://127.0.0.1:1/"
+    older = spool.draft(Request.new(source="cli", name="large.png", suffix=".png"))
+    there = submit(spool)
+    man = postman(spool, PROTOSCALE_CALLBACK_URL=url)
+    man.round()  # the younger of them was there before; the older one comes only now
+    younger = submit(spool)
+    man.round()
+    older.input.write_bytes(picture())
+    late = older.publish("inbox")
+    man.round()
+    assert {promise.job_id for promise in callbacks.owed(spool.root)} == {younger.id, late.id}
+    for promise in callbacks.owed(spool.root):
+        promise.drop(spool.root)
+    for _ in (there, younger, late):
+        make(spool, *ALL)
+    man.round()
+    assert callbacks.owed(spool.root) == []  # they moved, and are known
+
+
+def test_a_job_whose_promise_cannot_be_written_is_promised_later(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    man = postman(spool, PROTOSCALE_CALLBACK_URL="http://127.0.0.1:1/")
+    man.round()
+    job = submit(spool)
+
+    def full(promise: Promise, root: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as sick:
+        sick.setattr(Promise, "write", full)
+        sick.setattr(webhooks, "TURN", 0.0)
+        man.round()
+    man.round()
+    assert [promise.job_id for promise in callbacks.owed(spool.root)] == [job.id]
 
 
 def test_a_deleted_job_is_owed_nothing(spool: Spool) -> None:
