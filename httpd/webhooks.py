@@ -1,4 +1,7 @@
-"""Keeping what `spool.callbacks` promises: one thread in one of the HTTP processes tells jobs' ends to their URLs."""
+"""Keeping what `spool.callbacks` promises: one thread of one process tells jobs' ends to their URLs.
+
+That is one of the HTTP processes, or, where those have no network, `httpd.postman`, a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import time
 from httpd.config import HttpConfig
 from httpd.delivery import NotDelivered, deliver
 from httpd.scan import Scan
-from spool import callbacks
+from spool import callbacks, command
 from spool.callbacks import Promise
 from spool.errors import NoSuchJob, SpoolError
 from spool.ids import new_id
@@ -20,8 +23,16 @@ log = logging.getLogger(__name__)
 
 ROUND = 1.0
 """Seconds between two looks at what is owed; nothing is read but the folder's time while nothing is."""
-TURN = 30.0
+TURN = 5.0
 """Seconds after which a process asks again whether it is the one to deliver."""
+
+
+def unserved() -> str:
+    """What to say where webhooks are on and nobody delivers them."""
+    return (
+        f"webhooks are on, and no process delivers them: run {command.started('webhooks')}; "
+        "what is owed is kept until then"
+    )
 
 
 class Postman(threading.Thread):
@@ -32,6 +43,8 @@ class Postman(threading.Thread):
         self._spool = spool
         self._config = config
         self._over = threading.Event()
+        self.asked = threading.Event()
+        """Set once it knows whether it is the one to deliver."""
         self._scan = Scan(spool)
         self._newest = new_id()
 
@@ -42,6 +55,7 @@ class Postman(threading.Thread):
     def run(self) -> None:
         while not self._over.is_set():
             with callbacks.postman(self._spool.root) as mine:
+                self.asked.set()
                 while mine and not self._over.is_set():
                     self.round()
                     self._over.wait(ROUND)

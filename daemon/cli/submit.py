@@ -16,7 +16,7 @@ from typing import Any
 from daemon.cli import exits
 from daemon.cli.names import short
 from daemon.cli.progress import Line
-from spool import layout, lock, picture
+from spool import command, layout, lock, picture
 from spool.errors import InvalidRequest, SpoolFull
 from spool.job import Job, Request, check_name
 from spool.settings import SpoolSettings, read, room_left
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         return code
     if not lock.is_held(spool.root):
         names = " ".join(short(job.id) for job, _ in work)
-        print(f"queued and safe ({names}), but nobody works here: start `protoscale run`", file=sys.stderr)
+        print(f"queued and safe ({names}), but nobody works here: start {command.started()}", file=sys.stderr)
         return exits.NO_SERVICE
     return _wait_for_all(spool, work, options) or code
 
