@@ -8,23 +8,20 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
-from daemon import devices, models
+from daemon import devices, installation, models
 from daemon.cluster import fleet
 from daemon.config import Config
 from daemon.engines import choose
 from daemon.engines.hunyuan import checkout
 from daemon.errors import DaemonError
-from spool import filesystem, lock
+from daemon.finding import BROKEN, OK, WARN, Finding
+from spool import command, filesystem
 from spool.errors import SpoolError
 from spool.settings import read, room_left
 from spool.spool import Spool
-
-OK = "ok"
-WARN = "warn"
-BROKEN = "broken"
 
 SERVER_VARIABLES = (
     "PROTOSCALE_HOST",
@@ -49,16 +46,6 @@ SERVER_VARIABLES = (
 """What the HTTP server reads; named here because `daemon` does not import `httpd`. A test compares."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One check's outcome: `words` say what is, `advice` what to do (empty where nothing is)."""
-
-    name: str
-    verdict: str
-    words: str
-    advice: str = ""
-
-
 def examine(environ: Mapping[str, str]) -> list[Finding]:
     """Run every check. A check that needs settings is skipped where those are wrong themselves."""
     found = [python(), *variables(environ)]
@@ -75,9 +62,15 @@ def examine(environ: Mapping[str, str]) -> list[Finding]:
         file_system,
         disk,
         file_events,
-        supervisor,
+        installation.supervisor,
     )
-    return [*found, *(check(config) for check in checks), *cluster(config)]
+    return [
+        *found,
+        *(check(config) for check in checks),
+        *installation.webhooks(config, environ),
+        *installation.hidden(config),
+        *cluster(config),
+    ]
 
 
 def python() -> Finding:
@@ -169,13 +162,13 @@ def hunyuan(config: Config) -> Finding:
             "hunyuan",
             WARN,
             f"{words}; RealESRGAN_x4plus.pth is not here, so textures are a little softer",
-            "run `protoscale models pull hunyuan`",
+            f"run {command.typed('models pull hunyuan')}",
         )
     return Finding("hunyuan", OK, f"{words}, code and weights fit each other")
 
 
 def gpus(config: Config) -> list[Finding]:
-    """Try each GPU for real: a draft job, its memory, a kill in the middle."""
+    """Try each GPU for real: a draft job, its memory, a texture, a kill in the middle."""
     from daemon.gpu_trial import trials
 
     cards = [device for device in devices.present() if device != "cpu"]
@@ -204,7 +197,7 @@ def background_model(config: Config) -> Finding:
                 "background",
                 BROKEN,
                 f"{path} is damaged (its sha256 is wrong)",
-                "run `protoscale models pull`",
+                f"run {command.typed('models pull')}",
             )
         if path and name == config.rembg_model:
             return Finding("background", OK, f"{name}, verified, in {path}")
@@ -213,13 +206,13 @@ def background_model(config: Config) -> Finding:
                 "background",
                 WARN,
                 f"{config.rembg_model} is not here; the small {name} is used in its place",
-                f"run `protoscale models pull {config.rembg_model}`",
+                f"run {command.typed(f'models pull {config.rembg_model}')}",
             )
     return Finding(
         "background",
         BROKEN,
         f"no background-removal model in {config.u2net_home}",
-        "run `protoscale models pull`",
+        f"run {command.typed('models pull')}",
     )
 
 
@@ -270,10 +263,3 @@ def file_events(config: Config) -> Finding:
             "file events", WARN, f"only {count} inotify instances", "sysctl fs.inotify.max_user_instances=128"
         )
     return Finding("file events", OK, f"inotify, {count} instances for this user")
-
-
-def supervisor(config: Config) -> Finding:
-    """Whether the service runs."""
-    if lock.is_held(config.spool):
-        return Finding("service", OK, "a supervisor runs on this spool")
-    return Finding("service", WARN, "no supervisor runs on this spool", "start `protoscale run`")

@@ -2,6 +2,7 @@
 
 load     the shape model loads, and one draft shape comes out of it
 memory   what was free before the load is free again after the unload
+texture  where the service paints on this device: the texture model loads, and paints a body of the default quality
 crash    a process killed in the middle of a diffusion step leaves a card on which the next job works
 """
 
@@ -17,7 +18,8 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from daemon.config import Config
-from daemon.devices import GEOMETRY_STAGES, Post
+from daemon.devices import GEOMETRY_STAGES, Post, posts
+from daemon.engines.choose import DEVICES, HUNYUAN
 from daemon.errors import DaemonError
 from daemon.process import see_only
 from spool.parent import die_with
@@ -25,6 +27,7 @@ from spool.parent import die_with
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+PAINTING = ("texture",)
 PATIENCE = 1800.0
 """Seconds a trial may take: a cold disk reads 7 GB of weights first."""
 ALLOWED = 256 << 20
@@ -42,7 +45,10 @@ class Trial:
 
 def trials(config: Config, device: str) -> list[Trial]:
     """Run all of them on `device`, each in a process of its own."""
-    return [*_in_a_process(load_and_unload, config, device), *_in_a_process(crash, config, device)]
+    found = _in_a_process(load_and_unload, config, device)
+    if _paints(config, device):
+        found += _in_a_process(texture, config, device)
+    return found + _in_a_process(crash, config, device)
 
 
 def load_and_unload(config: Config, device: str) -> list[Trial]:
@@ -66,6 +72,33 @@ def load_and_unload(config: Config, device: str) -> list[Trial]:
     # The CPU's free memory is everybody's: only a card that is this worker's own can be held to it.
     fine = lost <= ALLOWED or device == "cpu"
     return [made, Trial("memory", fine, f"{max(lost, 0) / 2**20:.0f} MiB are not back after the unload")]
+
+
+def texture(config: Config, device: str) -> list[Trial]:
+    """Paint a ball as the default quality does: it takes the native rasterizer, which a draft never asks for."""
+    import trimesh
+
+    from daemon.engines.base import Order
+    from daemon.engines.choose import hunyuan
+    from spool.layout import DEFAULT_QUALITY
+
+    engine = hunyuan(config, Post("trial", device, PAINTING))
+    engine.check()
+    began = time.monotonic()
+    ball = trimesh.creation.icosphere(subdivisions=3)
+    painted = engine.texture(ball, _photo(), Order(DEFAULT_QUALITY, 1), _unheard)(_unheard)
+    colours = painted.visual.material.baseColorTexture.convert("RGB").getextrema()
+    flat = all(low == high for low, high in colours)
+    took = f"in {time.monotonic() - began:.1f} s, loading included"
+    return [Trial("texture", not flat, f"the colours are all one, {took}" if flat else f"painted {took}")]
+
+
+def _paints(config: Config, device: str) -> bool:
+    """Whether the service gives textures to `device`; a card that only makes shapes may be too small for them."""
+    posted = posts(config, DEVICES[HUNYUAN])
+    return config.enable_texture and any(
+        post.device == device and "texture" in post.stages for post in posted
+    )
 
 
 def crash(config: Config, device: str) -> list[Trial]:

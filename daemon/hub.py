@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from daemon.download import DownloadFailed, from_web, sha256_of
 from daemon.engines.hunyuan.weights import DINO, MODEL, PAINT, REALESRGAN, SHAPE
 from daemon.errors import DaemonError, EngineUnavailable
-from spool import durable
+from spool import command, durable
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -204,13 +204,14 @@ def _fetch(folder: Path, item: Item, endpoint: str | None, report: Report) -> No
             report(f"{item.target} broke off: {error}")
             if not left:
                 raise EngineUnavailable(
-                    f"{item.target} broke off {TRIES} times: {error}. Run `protoscale models pull hunyuan` again; "
-                    "it goes on from there."
+                    f"{item.target} broke off {TRIES} times: {error}. "
+                    f"Run {command.typed('models pull hunyuan')} again; it goes on from there."
                 ) from error
     if not _there(folder, item):
         (folder / item.target).unlink(missing_ok=True)
         raise EngineUnavailable(
-            f"{item.target} came with the wrong content and was removed. Run `protoscale models pull hunyuan` again."
+            f"{item.target} came with the wrong content and was removed. "
+            f"Run {command.typed('models pull hunyuan')} again."
         )
 
 

@@ -13,7 +13,7 @@ from daemon.config import Config
 from daemon.models import FALLBACK, locate
 from daemon.nvml import Gpus
 from spool import board as spool_board
-from spool import layout
+from spool import command, layout
 from spool.board import Board, Slot
 from spool.line import how_many
 from spool.pause import paused
@@ -46,7 +46,7 @@ def _notes(config: Config, engine: str, model: str | None) -> list[str]:
             "engine silhouette: shapes are inferred from the outline, without a GPU; see README, Quality"
         )
     if model is None:
-        notes.append("no background-removal model is here: run `protoscale models pull`")
+        notes.append(f"no background-removal model is here: run {command.typed('models pull')}")
     elif model != config.rembg_model:
         notes.append(f"background removal uses {model}, because {config.rembg_model} is not here")
     return notes

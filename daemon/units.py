@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 import sys
 import sysconfig
@@ -20,8 +21,16 @@ UNITS = (
     "protoscale-httpd.service",
     "protoscale-httpd.socket",
     "protoscale-models.service",
+    "protoscale-webhooks.service",
     TARGET,
 )
+MARK = "# Written by `protoscale install-systemd`"
+COMMAND = f"""#!/bin/sh
+{MARK}: the command line of the systemd service,
+# with its settings and as its user: `sudo protoscale status`.
+exec %s --service "$@"
+"""
+"""The `protoscale` that an operator finds on the PATH."""
 HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))
 """What ProtectHome= and PrivateTmp= hide from the services."""
 
@@ -32,12 +41,16 @@ class CannotInstall(DaemonError):
 
 @dataclass(frozen=True)
 class File:
-    """One file to put in place: content and where it goes, without DESTDIR. `keep`: never over one that is there."""
+    """One file to put in place: content and where it goes, without DESTDIR. `keep`: never over one that is there.
+
+    `mark` is what a file of that name holds if it is ours; another one is left alone.
+    """
 
     target: Path
     content: str
     mode: int = 0o644
     keep: bool = False
+    mark: str = ""
 
 
 def files(prefix: Path) -> list[File]:
@@ -50,6 +63,7 @@ def files(prefix: Path) -> list[File]:
     units = [File(prefix / "lib/systemd/system" / name, text(name)) for name in UNITS]
     return [
         *units,
+        File(prefix / "bin/protoscale", COMMAND % shlex.quote(str(program())), 0o755, mark=MARK),
         File(prefix / "lib/sysusers.d/protoscale.conf", text("sysusers.conf")),
         File(prefix / "lib/tmpfiles.d/protoscale.conf", text("tmpfiles.conf")),
         # The newest example lies beside the units, to compare with; the operator's own is theirs.
@@ -104,10 +118,18 @@ def obstacles() -> Iterator[str]:
 
 def unreachable(path: Path) -> str | None:
     """Why the services, who are neither root nor see people's homes, cannot get at `path`; None where they can."""
-    for folder in HIDDEN:
-        if path.is_relative_to(folder):
-            return f"lies below {folder}, which the units hide from the service"
+    why = hidden(path)
+    if why:
+        return why
     for folder in reversed(path.parents):
         if folder.exists() and not folder.stat().st_mode & stat.S_IXOTH:
             return f"lies below {folder}, which only its owner may enter"
+    return None
+
+
+def hidden(path: Path) -> str | None:
+    """Why the units show `path` to no service, whoever may read it; None where they do."""
+    for folder in HIDDEN:
+        if path.is_relative_to(folder):
+            return f"lies below {folder}, which the units hide from the service"
     return None

@@ -16,7 +16,8 @@ from httpd.app import create_app
 from httpd.config import HttpConfig
 from httpd.handover import Closing, Handover
 from httpd.patience import patient
-from httpd.webhooks import Postman
+from httpd.webhooks import Postman, unserved
+from spool import callbacks
 from spool.errors import SpoolError
 from spool.logs import complain, to_stderr
 from spool.notify import Systemd
@@ -38,7 +39,9 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code."""
     options = argparse.ArgumentParser(prog="python -m httpd", description="ProtoScale's HTTP server")
     options.add_argument("--parent", type=int, help="die with the process of this id")
-    parent = options.parse_args().parent
+    options.add_argument("--no-webhooks", action="store_true", help="leave them to `python -m httpd.postman`")
+    given = options.parse_args()
+    parent: int | None = given.parent
     if parent is not None:
         die_with(parent)
     try:
@@ -71,7 +74,10 @@ def main() -> int:
         Systemd(os.environ if parent is None else {}),
         on_stop=app.state.feed.close,
     )
-    if config.callback_hosts:
+    if config.callback_hosts and given.no_webhooks:
+        if not callbacks.is_served(config.spool):
+            log.warning(unserved())
+    elif config.callback_hosts:
         Postman(app.state.spool, config).start()
     log.info("serving on %s", address)
     with listener:

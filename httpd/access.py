@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from httpd.config import HttpConfig
 from httpd.errors import answer
-from spool import keys
+from spool import command, keys
 from spool.errors import SpoolError
 
 OPEN_PATHS = ("/", "/health", "/ready", "/docs", "/openapi.json")
@@ -56,8 +56,9 @@ def needs_key(config: HttpConfig, listener: socket.socket) -> bool:
     if needed and not keys.listing(config.spool):
         raise NoKeys(
             f"{listener.getsockname()[0]} can be reached from other machines, or PROTOSCALE_REQUIRE_KEY is true, and "
-            "there is no API key: make one (`protoscale keys create NAME --role submit`), listen on 127.0.0.1, or "
-            "set PROTOSCALE_REQUIRE_KEY=false where something in front of this server keeps strangers out"
+            f"there is no API key: make one ({command.typed('keys create NAME --role submit')}), listen on "
+            "127.0.0.1, or set PROTOSCALE_REQUIRE_KEY=false where something in front of this server keeps strangers "
+            "out"
         )
     return needed
 

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from httpd.state import config_of, spool_of
-from spool import layout, pause
+from httpd.webhooks import unserved
+from spool import callbacks, command, layout, pause
 from spool.board import BUSY, IDLE, OUT, Board, Slot, slots_of
 from spool.line import how_many
 from spool.settings import room_left
@@ -21,7 +22,9 @@ async def health(request: Request) -> Response:
     spool, config = spool_of(request), config_of(request)
     board = Board.read(spool.root)
     accepting = room_left(spool.root, config.reserve)
-    notes = list(board.notes) if board else ["no supervisor works on this spool; start `protoscale run`"]
+    notes = list(board.notes) if board else [f"no supervisor works on this spool; start {command.started()}"]
+    if config.callback_hosts and not callbacks.is_served(spool.root):
+        notes.append(unserved())
     if not accepting:
         notes.append("the disk is below PROTOSCALE_RESERVE: uploads are refused")
     held = pause.paused(spool.root)

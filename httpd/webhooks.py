@@ -1,4 +1,7 @@
-"""Keeping what `spool.callbacks` promises: one thread in one of the HTTP processes tells jobs' ends to their URLs."""
+"""Keeping what `spool.callbacks` promises: one thread of one process tells jobs' ends to their URLs.
+
+That is one of the HTTP processes, or, where those have no network, `httpd.postman`, a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from functools import partial
 from httpd.config import HttpConfig
 from httpd.delivery import NotDelivered, deliver
 from httpd.newcomers import Newcomers
-from spool import callbacks
+from spool import callbacks, command
 from spool.callbacks import Promise
 from spool.errors import NoSuchJob, SpoolError
 from spool.spool import Spool
@@ -21,8 +24,18 @@ log = logging.getLogger(__name__)
 
 ROUND = 1.0
 """Seconds between two looks at what is owed; nothing is read but the folder's time while nothing is."""
-TURN = 30.0
-"""Seconds after which a process asks again whether it is the one to deliver, or tries again what met an error."""
+TURN = 5.0
+"""Seconds after which a process asks again whether it is the one to deliver."""
+PATIENCE = 30.0
+"""Seconds for which what met an error is left alone."""
+
+
+def unserved() -> str:
+    """What to say where webhooks are on and nobody delivers them."""
+    return (
+        f"webhooks are on, and no process delivers them: run {command.started('webhooks')}; "
+        "what is owed is kept until then"
+    )
 
 
 class Postman(threading.Thread):
@@ -33,6 +46,8 @@ class Postman(threading.Thread):
         self._spool = spool
         self._config = config
         self._over = threading.Event()
+        self.asked = threading.Event()
+        """Set once it knows whether it is the one to deliver."""
         self._newcomers = Newcomers(spool)
         self._rests: dict[str, float] = {}
         """What met an error lately, and until when (monotonic) it is left alone: not every second, nor in the way."""
@@ -48,6 +63,7 @@ class Postman(threading.Thread):
 
     def _take_turn(self) -> None:
         with callbacks.postman(self._spool.root) as mine:
+            self.asked.set()
             while mine and not self._over.is_set():
                 self.round()
                 self._over.wait(ROUND)
@@ -69,8 +85,8 @@ class Postman(threading.Thread):
         try:
             step()
         except Exception:
-            log.exception("%s: trying again in %d s", what, TURN)
-            self._rests[what] = time.monotonic() + TURN
+            log.exception("%s: trying again in %d s", what, PATIENCE)
+            self._rests[what] = time.monotonic() + PATIENCE
 
     def adopt(self) -> None:
         """Promise the configured webhook to new jobs that did not come by HTTP, where it is promised with the job."""

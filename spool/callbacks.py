@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from spool import durable
+from spool import durable, lock
 from spool.ids import is_job_id
 
 CALLBACKS = "callbacks"
+LOCK = "lock"
 PAUSES = (10, 30, 120, 600, 1800, 3600, 10800, 21600)
 """Seconds before each next try; after the last the promise is given up, about eleven hours after the first."""
 
@@ -73,7 +74,7 @@ def owed(root: Path) -> list[Promise]:
 def postman(root: Path) -> Iterator[bool]:
     """Whether this process is the one that delivers, for as long as the block lasts: one does, of all of them."""
     durable.make_folder(root / CALLBACKS)
-    descriptor = os.open(root / CALLBACKS / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(root / CALLBACKS / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,6 +84,11 @@ def postman(root: Path) -> Iterator[bool]:
             yield True
     finally:
         os.close(descriptor)
+
+
+def is_served(root: Path) -> bool:
+    """Whether some process delivers now."""
+    return lock.is_locked(root / CALLBACKS / LOCK)
 
 
 def _path(root: Path, job_id: str) -> Path:

@@ -35,8 +35,13 @@ def take(root: Path, patience: float = 2.0) -> int:
 
 def is_held(root: Path) -> bool:
     """Whether a supervisor runs on this spool now."""
+    return is_locked(root / LOCK)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process has an exclusive lock on a file. Takes the lock for a moment where none has."""
     try:
-        descriptor = os.open(root / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

@@ -10,12 +10,13 @@ import pytest
 
 from daemon import doctor
 from daemon.cli.__main__ import main
+from daemon.finding import Finding
 from httpd.config import HttpConfig
 from spool import filesystem
 from spool.settings import SpoolSettings
 
 
-def examined(environ: dict[str, str]) -> dict[str, doctor.Finding]:
+def examined(environ: dict[str, str]) -> dict[str, Finding]:
     return {finding.name: finding for finding in doctor.examine(environ)}
 
 

@@ -21,9 +21,14 @@ from spool.settings import WrongSetting
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = parser().parse_args(argv)
-    if options.spool:
-        os.environ["PROTOSCALE_SPOOL"] = str(options.spool.absolute())
+    spool = options.spool and options.spool.absolute()
     try:
+        if options.service:
+            from daemon.cli import stead
+
+            stead.take(options.command)
+        if spool:
+            os.environ["PROTOSCALE_SPOOL"] = str(spool)
         from daemon.cli.package import check_ours
 
         check_ours()
@@ -65,12 +70,14 @@ def _code(error: SpoolError | DaemonError) -> int:
 
 def _command(options: argparse.Namespace) -> int:
     name: str = options.command
-    if name in ("run", "serve"):
+    if name in ("run", "serve", "webhooks"):
         from daemon.cli import service
 
         if options.log_format:
             os.environ["PROTOSCALE_LOG_FORMAT"] = options.log_format
-        return service.run(options.no_http) if name == "run" else service.serve()
+        if name == "run":
+            return service.run(options.no_http)
+        service.serve(options.no_webhooks) if name == "serve" else service.webhooks()
     if name == "submit":
         from daemon.cli import submit
 

@@ -27,7 +27,7 @@ from daemon.cli.jobs import tagged
 from daemon.cli.names import resolve
 from daemon.cli.submit import queue
 from daemon.errors import DaemonError
-from spool import layout, lock
+from spool import command, layout, lock
 from spool import queue as queue_object
 from spool.errors import SpoolError, SpoolFull
 from spool.settings import SpoolSettings, room_left
@@ -173,7 +173,7 @@ def result(spool: Spool, job_id: str) -> list[Any]:
         told["next"] = (
             "it goes on; ask again with get_result"
             if working
-            else "it is queued and safe, but no worker runs: somebody has to start `protoscale run`"
+            else f"it is queued and safe, but no worker runs: somebody has to start {command.started()}"
         )
     answer: list[Any] = [json.dumps(told, indent=2)]
     picture = preview(folder) if told["status"] == COMPLETED else None

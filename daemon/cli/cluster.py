@@ -9,6 +9,7 @@ import sys
 from daemon.cli import exits
 from daemon.cluster import roster
 from daemon.cluster.roster import Roster
+from spool import command
 from spool.board import Board, slots_of
 from spool.settings import SpoolSettings, read
 
@@ -31,7 +32,7 @@ def _ls(as_json: bool) -> int:
     root = read(SpoolSettings).spool
     seen, out, board = Roster.read(root), roster.drained(root), Board.read(root)
     if board is None:
-        print("no supervisor runs on this spool; start `protoscale run`", file=sys.stderr)
+        print(f"no supervisor runs on this spool; start {command.started()}", file=sys.stderr)
         return exits.NO_SERVICE
     there = [
         {

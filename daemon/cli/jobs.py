@@ -12,7 +12,7 @@ from typing import Any
 from daemon.cli import exits
 from daemon.cli.names import resolve, short
 from daemon.cli.queue import in_words, span
-from spool import layout
+from spool import command, layout
 from spool.board import Board
 from spool.pause import paused
 from spool.priority import NORMAL
@@ -139,7 +139,7 @@ def _service(spool: Spool, as_json: bool) -> int:
         for note in board.notes if board else ():
             print(f"  note: {note}")
     if board is None:
-        print("no supervisor runs on this spool; start `protoscale run`", file=sys.stderr)
+        print(f"no supervisor runs on this spool; start {command.started()}", file=sys.stderr)
         return exits.NO_SERVICE
     return exits.OK
 

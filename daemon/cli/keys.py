@@ -7,7 +7,7 @@ import json
 import sys
 
 from daemon.cli import exits
-from spool import keys
+from spool import command, keys
 from spool.settings import SpoolSettings, read
 from spool.spool import Spool
 
@@ -37,6 +37,6 @@ def _ls(found: list[keys.Key], as_json: bool) -> None:
         rows = [{"name": key.name, "role": key.role, "created": key.created} for key in found]
         print(json.dumps(rows, indent=2))
     elif not found:
-        print("no keys; `protoscale keys create NAME --role submit` makes one")
+        print(f"no keys; {command.typed('keys create NAME --role submit')} makes one")
     for key in found if not as_json else ():
         print(f"{key.name:<40} {key.role:<7} {key.created}")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.util import find_spec
 
 from daemon.cli import exits
+from daemon.extras import installed
+from spool.logs import complain
 from spool.settings import SpoolSettings, read
 
 
 def run() -> int:
     """Serve until the client closes stdin. The package `mcp` comes with the extra of the same name."""
     if find_spec("mcp") is None:
-        print("protoscale: this needs the package mcp; pip install 'protoscale[mcp]'", file=sys.stderr)
+        complain(f"this needs the package mcp; run {installed('mcp')}")
         return exits.CONFIG
     from daemon.cli import assistant
 

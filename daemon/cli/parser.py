@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from daemon.cli import exits
+from daemon.cli.commands import Commands
 from spool.layout import DEFAULT_QUALITY, QUALITIES
 from spool.priority import NORMAL, PRIORITIES
 
@@ -32,30 +33,13 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"protoscale {version('protoscale')}")
     top.add_argument("--spool", type=Path, metavar="DIR", help="use this spool (instead of PROTOSCALE_SPOOL)")
+    top.add_argument(
+        "--service", action="store_true", help="act for the systemd service: its settings, its user; as root"
+    )
     commands = Commands(top)
     for group in (_service, _making, _jobs, _queue, _exports, _models, _units, _keys, _cluster, _others):
         group(commands)
     return top
-
-
-class Commands:
-    """The commands, in the order in which they are added."""
-
-    def __init__(self, top: argparse.ArgumentParser) -> None:
-        self._kinds = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def add(self, name: str, what: str, example: str, *, json: bool = False) -> argparse.ArgumentParser:
-        """One more: what it does, as half a sentence, and a command line that does it."""
-        made = self._kinds.add_parser(
-            name,
-            help=what,
-            description=what[0].upper() + what[1:] + ".",
-            epilog=f"example:\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        if json:
-            made.add_argument("--json", action="store_true", help="print JSON for a program to read")
-        return made
 
 
 def _service(commands: Commands) -> None:
@@ -65,7 +49,15 @@ def _service(commands: Commands) -> None:
     )
     run.add_argument("--no-http", action="store_true", help="without the HTTP server")
     serve = commands.add("serve", "run the HTTP server alone", "protoscale serve")
-    for command in (run, serve):
+    serve.add_argument(
+        "--no-webhooks",
+        action="store_true",
+        help="leave webhooks to `protoscale webhooks`: it has no network",
+    )
+    webhooks = commands.add(
+        "webhooks", "deliver webhooks, for a server that has no network", "protoscale webhooks"
+    )
+    for command in (run, serve, webhooks):
         command.add_argument(
             "--log-format",
             choices=("text", "json"),
@@ -250,7 +242,7 @@ def _others(commands: Commands) -> None:
         "doctor", "tell what works here, what does not, and what to do", "protoscale doctor", json=True
     )
     doctor.add_argument(
-        "--gpu", action="store_true", help="try each GPU too: one draft job for real, some minutes"
+        "--gpu", action="store_true", help="try each GPU too: a shape and a texture for real, some minutes"
     )
 
 

@@ -1,9 +1,10 @@
-"""`protoscale run` and `protoscale serve`."""
+"""`protoscale run`, `protoscale serve` and `protoscale webhooks`."""
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 from daemon.cli.package import root
 from daemon.config import Config
@@ -22,9 +23,19 @@ def run(no_http: bool) -> int:
     return supervisor.run(config, with_http=config.http and not no_http)
 
 
-def serve() -> int:
-    """Become the HTTP server. `daemon` never imports `httpd`: they meet in the directory only."""
+def serve(no_webhooks: bool) -> NoReturn:
+    """Become the HTTP server."""
+    _become("httpd", *(["--no-webhooks"] if no_webhooks else []))
+
+
+def webhooks() -> NoReturn:
+    """Become the process that delivers webhooks."""
+    _become("httpd.postman")
+
+
+def _become(module: str, *options: str) -> NoReturn:
+    """`daemon` never imports `httpd`: they meet in the directory only."""
     config = read(Config)
     os.environ["PROTOSCALE_SPOOL"] = str(config.spool.absolute())
     os.chdir(root())
-    os.execv(sys.executable, [sys.executable, "-m", "httpd"])
+    os.execv(sys.executable, [sys.executable, "-m", module, *options])

@@ -17,7 +17,7 @@ from daemon.cli import exits
 from daemon.cli.names import short
 from daemon.cli.owner import acting_for_owner
 from daemon.cli.progress import Line
-from spool import layout, lock, picture
+from spool import command, layout, lock, picture
 from spool.draft import Draft
 from spool.errors import InvalidRequest, SpoolFull
 from spool.job import Job, Request, check_name
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         return code
     if not lock.is_held(spool.root):
         names = " ".join(short(job.id) for job, _ in work)
-        print(f"queued and safe ({names}), but nobody works here: start `protoscale run`", file=sys.stderr)
+        print(f"queued and safe ({names}), but nobody works here: start {command.started()}", file=sys.stderr)
         return exits.NO_SERVICE
     return _wait_for_all(spool, work, options) or code
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daemon import units
 from daemon.cli import exits
-from daemon.units import ENV_FILE, TARGET, UNITS, CannotInstall, File
+from daemon.units import ENV_FILE, MARK, TARGET, UNITS, CannotInstall, File
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,12 +46,17 @@ def _install(prefix: Path, staged: Path | None) -> int:
     else:
         print("DESTDIR is set: only the files were written; on the machine itself run")
         print("  systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload")
+    command = "protoscale"
+    wrapper = _at(prefix / "bin/protoscale", staged)
+    if MARK not in wrapper.read_text(encoding="utf-8", errors="replace"):
+        command = f"{units.program()} --service"
+        print(f"note: {wrapper} is not of this installation and stays; for the service use `{command}`")
     print(f"""next:
   {ENV_FILE}                  the settings; read them once
-  systemctl start protoscale-models               fetch the background-removal model
-  systemctl enable --now {TARGET}        start everything, now and at each boot
-  systemctl status protoscale                     see how it does
-after an upgrade: systemctl restart {TARGET}""")
+  sudo {command} models pull                     fetch the background-removal model
+  sudo systemctl enable --now {TARGET}   start everything, now and at each boot
+  sudo {command} doctor                          what works, what does not, what to do
+after an upgrade: sudo systemctl restart {TARGET}""")
     return exits.OK
 
 
@@ -63,7 +68,7 @@ def _uninstall(prefix: Path, staged: Path | None) -> int:
             _call("systemctl", "disable", "--now", *known)
     for file in files:
         path = _at(file.target, staged)
-        if path.exists():
+        if path.exists() and _is_ours(file, path):
             path.unlink()
             print(f"removed   {path}")
     folder = _at(prefix / "share/protoscale", staged)
@@ -79,7 +84,7 @@ def _put(file: File, staged: Path | None) -> str:
     """Write one file where it is missing or differs; what was done, in a word."""
     path = _at(file.target, staged)
     if path.exists():
-        if file.keep:
+        if file.keep or not _is_ours(file, path):
             return "kept     "
         if path.read_text(encoding="utf-8") == file.content:
             return "unchanged"
@@ -89,6 +94,11 @@ def _put(file: File, staged: Path | None) -> str:
     aside.chmod(file.mode)
     aside.replace(path)
     return "written  "
+
+
+def _is_ours(file: File, path: Path) -> bool:
+    """Whether what lies there is of an installation of ours: a `protoscale` on the PATH may be somebody's own."""
+    return file.mark.encode() in path.read_bytes()
 
 
 def _settle() -> None:

@@ -20,6 +20,7 @@ from daemon.cluster.roster import Roster, Vitals
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.errors import EngineUnavailable
+from daemon.extras import installed
 from daemon.pulse import Pulse
 from daemon.service_record import ServiceRecord
 from spool.spool import Spool
@@ -33,9 +34,7 @@ SILENCE_LIMIT = 120.0
 def require() -> None:
     """Raises EngineUnavailable where `CLUSTER` is set and Ray is not installed."""
     if importlib.util.find_spec("ray") is None:
-        raise EngineUnavailable(
-            "CLUSTER is set, and Ray is not installed; run `pip install 'protoscale[cluster]'`"
-        )
+        raise EngineUnavailable(f"CLUSTER is set, and Ray is not installed; run {installed('cluster')}")
 
 
 class Fleet:

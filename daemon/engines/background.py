@@ -17,6 +17,7 @@ from daemon.engines.base import JSON, Cutout, Progress
 from daemon.engines.saliency import SaliencyNetwork, require_rembg
 from daemon.errors import BadJob, EngineUnavailable
 from daemon.models import FALLBACK, known, locate, verified
+from spool import command
 
 # Blank walls, skies and texture close-ups get 0.06 at most, the faintest of real objects 0.8.
 CONFIDENT = 0.3
@@ -113,7 +114,7 @@ class BackgroundRemover:
             if path := locate(name, self._home):
                 return path, name
         raise EngineUnavailable(
-            f"No background-removal model in {self._home}. Run `protoscale models pull {self._wanted}`."
+            f"No background-removal model in {self._home}. Run {command.typed(f'models pull {self._wanted}')}."
         )
 
     def _model_notes(self) -> tuple[str, ...]:
@@ -134,7 +135,7 @@ class BackgroundRemover:
 
 
 def _damaged(path: Path, name: str) -> EngineUnavailable:
-    return EngineUnavailable(f"{path} is damaged or cut off. Run `protoscale models pull {name}`.")
+    return EngineUnavailable(f"{path} is damaged or cut off. Run {command.typed(f'models pull {name}')}.")
 
 
 def _has_cutout(photo: Image.Image) -> bool:

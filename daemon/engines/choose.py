@@ -8,6 +8,7 @@ from daemon.config import Config
 from daemon.engines.hunyuan import checkout as checkouts
 from daemon.engines.hunyuan.weights import Weights
 from daemon.errors import EngineUnavailable
+from daemon.extras import installed
 
 if TYPE_CHECKING:
     from daemon.devices import Post
@@ -66,9 +67,7 @@ def hunyuan(config: Config, post: Post) -> HunyuanEngine:
         from daemon.engines.hunyuan.device import TorchDevice
         from daemon.engines.hunyuan.engine import HunyuanEngine
     except ImportError as error:
-        raise EngineUnavailable(
-            f"{error.name} is not installed. Run `pip install 'protoscale[hunyuan]'`."
-        ) from error
+        raise EngineUnavailable(f"{error.name} is not installed. Run {installed('hunyuan')}.") from error
     return HunyuanEngine(
         BackgroundRemover(config.rembg_model, config.u2net_home),
         found,

@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image
 
 from daemon.errors import EngineError, EngineUnavailable
+from spool import command
 
 THREADS = 4
 
@@ -35,7 +36,7 @@ class SaliencyNetwork:
                 session = rembg.new_session(name, sess_opts=_options(), providers=list(providers))
             except _onnx_errors() as error:
                 raise EngineUnavailable(
-                    f"{path} does not load ({error}). Delete it and run `protoscale models pull {name}`."
+                    f"{path} does not load ({error}). Delete it and run {command.typed(f'models pull {name}')}."
                 ) from error
         self.providers: list[str] = list(session.inner_session.get_providers())
         self._confidence = session.inner_session = _Confidence(session.inner_session)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon import doctor
+from daemon.finding import BROKEN, OK
 from spool.settings import WrongSetting
 from tests.cluster.machines import ray_missing
 from tests.service import ROOT, free_port
@@ -77,6 +78,6 @@ def test_an_address_is_host_and_port(tmp_path: Path, value: str) -> None:
 
 def test_doctor_looks_whether_somebody_is_there(tmp_path: Path) -> None:
     assert doctor.cluster(config(tmp_path)) == []
-    assert doctor.cluster(config(tmp_path, CLUSTER="ray"))[0].verdict == doctor.OK
+    assert doctor.cluster(config(tmp_path, CLUSTER="ray"))[0].verdict == OK
     (found,) = doctor.cluster(config(tmp_path, CLUSTER=f"127.0.0.1:{free_port()}"))
-    assert found.verdict == doctor.BROKEN and "nothing answers" in found.words
+    assert found.verdict == BROKEN and "nothing answers" in found.words

@@ -22,7 +22,9 @@ from tests.support import until
 
 
 @contextmanager
-def server(spool: Path, port: int, *, wait: bool = True, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+def server(
+    spool: Path, port: int, *arguments: str, wait: bool = True, **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
     """`python -m httpd` on a port; killed at the end."""
     environ = {
         "PATH": os.environ["PATH"],
@@ -31,7 +33,7 @@ def server(spool: Path, port: int, *, wait: bool = True, **options: Any) -> Iter
         "PROTOSCALE_RESERVE": "1M",
         **options.pop("environ", {}),
     }
-    process = subprocess.Popen([sys.executable, "-m", "httpd"], cwd=ROOT, env=environ, **options)
+    process = subprocess.Popen([sys.executable, "-m", "httpd", *arguments], cwd=ROOT, env=environ, **options)
     try:
         if wait:
             until(lambda: answers(port), 60)

@@ -7,13 +7,16 @@ import errno
 import hashlib
 import hmac
 import json
+import os
 import socket
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from httpd import webhooks
@@ -26,8 +29,10 @@ from spool.job import Request
 from spool.settings import WrongSetting, read
 from spool.spool import Spool
 from tests.client import ALL, client_of, make, upload
+from tests.ear import Ear
 from tests.http.live import send, server
-from tests.service import free_port
+from tests.http.receiver import Receiver, receiving
+from tests.service import ROOT, free_port
 from tests.support import picture, submit, until
 
 SECRET = "a secret of sixteen"
@@ -38,38 +43,10 @@ ON = {
 }
 
 
-class Receiver(ThreadingHTTPServer):
-    """Somebody's server; it answers with the codes it was given, then 204."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answer)
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.codes: list[int] = []
-        self.url = f"http://127.0.0.1:{self.server_port}/hook?x=1"
-
-
-class _Answer(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
-        self.send_response(self.server.codes.pop(0) if self.server.codes else 204)
-        self.send_header("location", "http://127.0.0.1:1/elsewhere")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with Receiver() as made:
-        thread = threading.Thread(target=made.serve_forever, args=(0.05,))
-        thread.start()
+    with receiving() as made:
         yield made
-        made.shutdown()
-        thread.join()
 
 
 def postman(spool: Spool, **environ: str) -> Postman:
@@ -116,6 +93,50 @@ def test_views_and_model_are_told_each_and_a_retry_again(spool: Spool, receiver:
         ("job.completed", True),
     ]
     assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 3
+
+
+@contextmanager
+def delivery(spool: Path, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    """`python -m httpd.postman`, the process of its own; told to stop at the end."""
+    told = {"PATH": os.environ["PATH"], "PROTOSCALE_SPOOL": str(spool), **environ}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "httpd.postman"], cwd=ROOT, env=told, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+        process.terminate()
+        process.wait(60)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.service
+def test_a_server_without_a_network_leaves_webhooks_to_a_process_of_its_own(
+    tmp_path: Path, receiver: Receiver, ear: Ear
+) -> None:
+    spool, port = Spool.open(tmp_path / "spool"), free_port()
+    spool.enlist("w")
+    with server(spool.root, port, "--no-webhooks", environ=ON):
+        job = send(port, picture(), start="true", callback_url=receiver.url)["job_id"]
+        make(spool, *ALL)
+        notes = httpx.get(f"http://127.0.0.1:{port}/health").json()["notes"]
+        assert any("no process delivers them: run `protoscale webhooks`" in note for note in notes)
+        with delivery(spool.root, **ON, **ear.environ) as process:
+            until(lambda: not callbacks.owed(spool.root), 60)
+            notes = httpx.get(f"http://127.0.0.1:{port}/health").json()["notes"]
+            assert not any("webhooks" in note for note in notes)
+        assert process.returncode == 0
+    assert [json.loads(body)["data"]["job_id"] for _, body in receiver.got] == [job]
+    assert [lines.splitlines()[0] for lines in ear.heard()] == ["READY=1", "STOPPING=1"]
+
+
+@pytest.mark.service
+def test_delivering_where_webhooks_are_off_is_an_error_that_says_what_to_set(tmp_path: Path) -> None:
+    with delivery(tmp_path / "spool") as process:
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 78
+    assert "PROTOSCALE_CALLBACK_HOSTS" in told
 
 
 @pytest.mark.service
@@ -234,6 +255,7 @@ def test_a_promise_that_meets_an_error_rests_and_the_others_are_kept(
 
 def test_no_error_ends_the_postman(spool: Spool, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks, "TURN", 0.05)
+    monkeypatch.setattr(webhooks, "PATIENCE", 0.05)
     (spool.root / callbacks.CALLBACKS).write_text("")  # no folder of promises can be made
     man = postman(spool)
     man.start()
@@ -315,7 +337,7 @@ def test_a_job_whose_promise_cannot_be_written_is_promised_later(
 
     with monkeypatch.context() as sick:
         sick.setattr(Promise, "write", full)
-        sick.setattr(webhooks, "TURN", 0.0)
+        sick.setattr(webhooks, "PATIENCE", 0.0)
         man.round()
     man.round()
     assert [promise.job_id for promise in callbacks.owed(spool.root)] == [job.id]
@@ -329,8 +351,6 @@ def test_a_deleted_job_is_owed_nothing(spool: Spool) -> None:
     man.round()
     assert callbacks.owed(spool.root) == [promise]  # as young as this, its job may be about to appear
     path = spool.root / callbacks.CALLBACKS / f"{promise.job_id}.json"
-    import os
-
     os.utime(path, (1, 1))
     man.round()
     assert callbacks.owed(spool.root) == []

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from daemon import doctor
+from daemon.finding import Finding
 from daemon.gpu_trial import trials
+from tests.hunyuan.conftest import NATIVE
 from tests.support import config as settings_for
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def findings(environ: dict[str, str], tmp_path: Path) -> dict[str, doctor.Finding]:
+def findings(environ: dict[str, str], tmp_path: Path) -> dict[str, Finding]:
     wanted = {"PROTOSCALE_SPOOL": str(tmp_path / "spool"), "PROTOSCALE_RESERVE": "1M", **environ}
     return {finding.name: finding for finding in doctor.examine(wanted)}
 
@@ -28,6 +31,32 @@ def test_the_trials_work_on_the_cpu(
         ("memory", True),
         ("crash", True),
     ], found
+
+
+def test_a_device_that_paints_is_tried_with_a_texture(
+    tmp_path: Path, paint_environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", paint_environ["PYTHONPATH"])
+    found = trials(settings_for(tmp_path / "spool", **paint_environ), "cpu")
+    assert [(trial.name, trial.fine) for trial in found] == [
+        ("load", True),
+        ("memory", True),
+        ("texture", True),
+        ("crash", True),
+    ], found
+
+
+def test_a_texture_that_cannot_be_made_is_told(
+    tmp_path: Path, paint_environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The native rasterizer is not there: what a draft never shows."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    # A spawned process gets this one's path, on which the fixtures put what stands in for the rasterizer.
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder != str(NATIVE)])
+    found = trials(settings_for(tmp_path / "spool", **paint_environ), "cpu")
+    (broken,) = [trial for trial in found if not trial.fine]
+    assert broken.name == "texture" and "custom_rasterizer" in broken.words
 
 
 @pytest.mark.gpu

@@ -109,8 +109,10 @@ class Machine(Box):
         assert answer.status < 300, told
         return told
 
-    def upload(self, quality: str = "draft") -> str:
-        fields = {"start": b"true", "quality": quality.encode(), 'file"; filename="cup.png': picture()}
+    def upload(self, quality: str = "draft", **others: str) -> str:
+        texts = {"start": "true", "quality": quality, **others}
+        fields = {name: value.encode() for name, value in texts.items()}
+        fields['file"; filename="cup.png'] = picture()
         body = b"".join(
             b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value)
             for name, value in fields.items()

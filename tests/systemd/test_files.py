@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from daemon import units
-from daemon.cli import exits
+from daemon.cli import exits, stead
 from daemon.cli.__main__ import main
 from httpd import thumbnail
 from httpd.config import HttpConfig
@@ -55,7 +55,12 @@ def test_systemd_has_nothing_to_say_about_the_units(installed: Path) -> None:
 @needs_analyze
 @pytest.mark.parametrize(
     ("unit", "tenths"),
-    [("protoscale.service", 10), ("protoscale-httpd.service", 5), ("protoscale-models.service", 15)],
+    [
+        ("protoscale.service", 10),
+        ("protoscale-httpd.service", 5),
+        ("protoscale-models.service", 15),
+        ("protoscale-webhooks.service", 15),
+    ],
 )
 def test_the_services_are_shut_in(unit: str, tenths: int, installed: Path) -> None:
     # --threshold compares the exposure, in tenths, and fails above it.
@@ -78,7 +83,8 @@ def test_the_units_name_the_environment_that_ran_the_command(installed: Path) ->
     command = Path(sysconfig.get_path("scripts")) / "protoscale"
     for name, verb in (
         ("protoscale", "run --no-http"),
-        ("protoscale-httpd", "serve"),
+        ("protoscale-httpd", "serve --no-webhooks"),
+        ("protoscale-webhooks", "webhooks"),
         ("protoscale-models", "models pull"),
     ):
         text = (installed / f"usr/local/lib/systemd/system/{name}.service").read_text()
@@ -125,6 +131,42 @@ def test_prefix_and_destdir_come_from_the_environment(
 def test_a_relative_prefix_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["install-systemd", "--prefix", "usr"]) == exits.CONFIG
     assert "not an absolute path" in capsys.readouterr().err
+
+
+def test_the_command_on_the_path_acts_for_the_service(installed: Path) -> None:
+    command = installed / "usr/local/bin/protoscale"
+    assert command.stat().st_mode & 0o777 == 0o755
+    assert (
+        f'\nexec {Path(sysconfig.get_path("scripts")) / "protoscale"} --service "$@"\n' in command.read_text()
+    )
+
+
+def test_somebody_s_own_command_on_the_path_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = tmp_path / "usr/local/bin/protoscale"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("#!/bin/sh\necho mine\n")
+    assert install(tmp_path) == exits.OK
+    assert "protoscale --service models pull" in capsys.readouterr().out
+    assert install(tmp_path, "--uninstall") == exits.OK
+    assert theirs.read_text() == "#!/bin/sh\necho mine\n"
+
+
+def test_the_command_gives_what_the_units_give() -> None:
+    """Their Environment=, and the variables of their StateDirectory= and CacheDirectory=."""
+    text = (ROOT / "systemd" / "protoscale.service").read_text()
+    given = dict(
+        word.split("=", 1)
+        for line in text.splitlines()
+        if line.startswith("Environment=")
+        for word in line.removeprefix("Environment=").split()
+    )
+    for kind, folder in (("State", "/var/lib"), ("Cache", "/var/cache")):
+        (name,) = re.findall(rf"^{kind}Directory=(.+)$", text, re.MULTILINE)
+        given[f"{kind.upper()}_DIRECTORY"] = f"{folder}/{name}"
+    assert given == stead.ENVIRONMENT
+    assert f"User={stead.USER}\n" in text and f"EnvironmentFile=-{units.ENV_FILE}\n" in text
 
 
 def test_an_installation_out_of_the_services_reach_is_refused(

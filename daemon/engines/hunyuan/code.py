@@ -12,10 +12,11 @@ from typing import Any
 
 from daemon.engines.hunyuan.checkout import Checkout
 from daemon.errors import EngineUnavailable
+from daemon.extras import installed
 
 log = logging.getLogger(__name__)
 
-INSTALL = "Run `pip install 'protoscale[hunyuan]'` in the service's environment."
+INSTALL = f"Run {installed('hunyuan')}."
 
 _kept: list[Any] = []
 """Operator definitions live as long as the library object that made them."""

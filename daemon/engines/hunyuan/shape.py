@@ -23,6 +23,7 @@ from daemon.engines.hunyuan.device import TorchDevice
 from daemon.engines.hunyuan.presets import Preset
 from daemon.engines.hunyuan.weights import SHAPE, Weights
 from daemon.errors import BadJob, EngineUnavailable
+from spool import command
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,7 +32,10 @@ DIFFUSION, DECODING = 0.6, 0.35
 """Shares of the model step, by what is reported of a large GPU (10.1 s of diffusion, 12.8 s of decoding)."""
 WORKING = 5 << 29
 """Bytes beside the weights: upstream's README gives 10 GB in all, of which 7.5 GB are weights."""
-PULL = "Run `protoscale models pull hunyuan`."
+
+
+def _pull() -> str:
+    return f"Run {command.typed('models pull hunyuan')}."
 
 
 class ShapeModel:
@@ -71,7 +75,7 @@ class ShapeModel:
             except (KeyError, TypeError, AttributeError, ImportError, AssertionError) as error:
                 raise EngineUnavailable(
                     f"{folder / 'config.yaml'} does not fit the code at {self._checkout.root} "
-                    f"({type(error).__name__}: {error}). {PULL}"
+                    f"({type(error).__name__}: {error}). {_pull()}"
                 ) from error
             compare(f"{folder.name}/{part}", _shapes(made.state_dict()), saved.get(part, {}))
 
@@ -147,7 +151,7 @@ def require(weights: Weights, part: str) -> Path:
     folder = weights.folder(part)
     if folder is None:
         raise EngineUnavailable(
-            f"The weights of Hunyuan3D-2.1 are not whole: {weights.missing(part)}. {PULL}"
+            f"The weights of Hunyuan3D-2.1 are not whole: {weights.missing(part)}. {_pull()}"
         )
     return folder
 
@@ -163,7 +167,7 @@ def compare(what: str, wanted: dict[str, tuple[int, ...]], saved: dict[str, tupl
         first = (missing or wrong)[0]
         raise EngineUnavailable(
             f"The checkpoint does not fit {what}: {len(missing)} tensors are missing and {len(wrong)} have "
-            f"another shape, such as {first}. {PULL}"
+            f"another shape, such as {first}. {_pull()}"
         )
 
 
@@ -184,7 +188,9 @@ def _saved_shapes(path: Path) -> dict[str, dict[str, tuple[int, ...]]]:
     try:
         saved = torch.load(path, map_location="meta", weights_only=True, mmap=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        raise EngineUnavailable(f"{path} is damaged or was not downloaded whole ({error}). {PULL}") from error
+        raise EngineUnavailable(
+            f"{path} is damaged or was not downloaded whole ({error}). {_pull()}"
+        ) from error
     return {part: _shapes(tensors) for part, tensors in saved.items()}
 
 
