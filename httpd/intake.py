@@ -17,7 +17,7 @@ from starlette.requests import Request
 from httpd.access import Caller, caller_of
 from httpd.body import announced
 from httpd.config import HttpConfig
-from httpd.delivery import check_url
+from httpd.destination import check_url
 from httpd.digits import natural
 from httpd.ledger import Arrival
 from httpd.limits import check_queue, check_share
@@ -168,7 +168,7 @@ def wishes_of(values: dict[str, str], config: HttpConfig, caller: Caller) -> dic
     start = _flag(values, "start", False)
     wishes: dict[str, Any] = {"views": start, "model": start, "remove_bg": _flag(values, "remove_bg", True)}
     if values.get("callback_url"):
-        check_url(values["callback_url"], config)
+        check_url(values["callback_url"], config.callback_hosts)
         wishes["callback_url"] = values["callback_url"]
     if _flag(values, "allow_lower", False):
         wishes["allow_lower"] = True
