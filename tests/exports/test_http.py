@@ -71,6 +71,12 @@ def test_options_are_query_parameters(client: TestClient, job: Job) -> None:
         ("result/model.stl?height_mm=0", 422, "millimetres"),
         ("result/model.stl?height_mm=9&longest_mm=9", 422, "one of them"),
         ("result/model.fbx", 404, "model.stl"),
+        (
+            "result/model.glb?height_mm=80&nonsense=1",
+            422,
+            "takes no parameters (there are: height_mm, nonsense)",
+        ),
+        ("result/view_0.png?v=1", 422, "takes no parameters"),
         ("report?height_mm=x", 422, "millimetres"),
         ("report?up=z", 422, "unknown parameter 'up'"),
     ],

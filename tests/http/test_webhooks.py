@@ -272,7 +272,7 @@ def test_webhooks_are_off_unless_turned_on(spool: Spool) -> None:
     "url", ["ftp://hooks.example/", "http://elsewhere.example/", "nonsense", "http://a..lab.example"]
 )
 def test_a_configured_webhook_that_can_go_nowhere_is_an_error_at_start(url: str) -> None:
-    with pytest.raises(WrongSetting, match="PROTOSCALE_CALLBACK_URL.*callback_url"):
+    with pytest.raises(WrongSetting, match=r"PROTOSCALE_CALLBACK_URL.*callback_url"):
         read(HttpConfig, {"PROTOSCALE_SPOOL": "/x", **ON, "PROTOSCALE_CALLBACK_URL": url})
 
 
