@@ -66,7 +66,7 @@ class OpenFileResponse(FileResponse):
 
 
 async def result(request: Request) -> Response:
-    """200 with a product of the job; 404 with the reason where it is not there (yet), 422 for what it does not take."""
+    """200 with a product of the job; 404 with the reason where it is not there (yet), 422 for a wrong parameter."""
     spool, job_id, asset = spool_of(request), request.path_params["job_id"], request.path_params["asset"]
     told = look(spool, job_id)
     if asset in exports.NAMES:
