@@ -47,6 +47,7 @@ class Photo:
     size: int = 0
     arrival: Arrival | None = None
     job_id: str | None = None
+    replayed: bool = False
     code: int = 201
     error: str | None = None
 
@@ -71,13 +72,12 @@ class Photo:
 
     def as_json(self) -> dict[str, Any]:
         """What the answer says about it."""
-        replayed = bool(self.job_id and self.draft and self.job_id != self.draft.request.id)
         return {
             "file": self.filename,
             "code": self.code,
             "job_id": self.job_id,
             "error": self.error,
-            "replayed": replayed,
+            "replayed": self.replayed,
         }
 
 
@@ -180,7 +180,7 @@ class Photos:
                 published = intake.publish(
                     photo.draft, self._spool, self._config, photo.filename, wishes, key_of(key, number)
                 )
-                photo.job_id = published.job.id
+                photo.job_id, photo.replayed = published.found.job.id, not published.is_new
             except (HTTPException, SpoolError) as refusal:
                 photo.refuse(refusal)
             except OSError as error:

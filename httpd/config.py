@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from httpd.destination import check_url
+from spool.errors import InvalidRequest
 from spool.settings import SpoolSettings, WrongSetting, flag, number, one_of, setting, size, whole
 
 
@@ -159,3 +161,8 @@ class HttpConfig(SpoolSettings):
             )
         if self.callback_url and not self.callback_hosts:
             raise WrongSetting("PROTOSCALE_CALLBACK_URL needs its host in PROTOSCALE_CALLBACK_HOSTS")
+        if self.callback_url:
+            try:
+                check_url(self.callback_url, self.callback_hosts)
+            except InvalidRequest as error:
+                raise WrongSetting(f"PROTOSCALE_CALLBACK_URL is no place for a webhook: {error}") from None

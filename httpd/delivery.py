@@ -11,7 +11,6 @@ import hmac
 import http.client
 import ipaddress
 import json
-import re
 import socket
 import ssl
 import time
@@ -19,40 +18,15 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from httpd.config import HttpConfig
+from httpd.destination import check_url
 from spool.errors import InvalidRequest
 
 SECONDS = 10.0
 """For each step of the exchange: connecting, sending, the answer."""
-_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
-"""What the resolver takes for a name or an IPv4 address: it raises UnicodeError for empty and overlong labels."""
 
 
 class NotDelivered(Exception):
     """This try failed; its text says why."""
-
-
-def check_url(url: str, config: HttpConfig) -> None:
-    """Refuse an address that no webhook may go to. Raises InvalidRequest."""
-    if not config.callback_hosts:
-        raise InvalidRequest(
-            "callback_url: webhooks are off here; the operator names hosts in PROTOSCALE_CALLBACK_HOSTS"
-        )
-    try:
-        split = urlsplit(url)
-        host, _ = (split.hostname or "").lower(), split.port
-    except ValueError:
-        raise InvalidRequest(f"callback_url {url!r} is not an address") from None
-    if (
-        split.scheme not in ("http", "https")
-        or not _HOST.fullmatch(host)
-        or split.username
-        or not url.isascii()
-        or len(url) > 1000
-    ):
-        raise InvalidRequest(f"callback_url {url!r} is not a plain http or https address")
-    known = config.callback_hosts
-    if host not in known and not any(one.startswith("*.") and host.endswith(one[1:]) for one in known):
-        raise InvalidRequest(f"callback_url: {host} is not among PROTOSCALE_CALLBACK_HOSTS")
 
 
 def signed(secret: str, job_id: str, state: str, body: bytes, now: int) -> dict[str, str]:
@@ -73,7 +47,7 @@ def deliver(url: str, told: dict[str, Any], state: str, config: HttpConfig) -> N
     body = json.dumps({"type": f"job.{told['status']}", "data": told}).encode()
     headers = signed(config.callback_secret, told["job_id"], state, body, int(time.time()))
     try:
-        check_url(url, config)  # the list may have changed since the job came
+        check_url(url, config.callback_hosts)  # the list may have changed since the job came
         split = urlsplit(url)
         connection = _connection(split, _address(split, config))
         try:

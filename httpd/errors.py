@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -54,7 +55,7 @@ def os_error(request: Request, error: Exception) -> Response:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return answer(507, "the disk is full; delete jobs or free space, then send it again")
     if isinstance(error, OSError) and error.errno in NOT_NOW:
-        log.error("%s %s: %s", request.method, request.url.path, error)
+        log.error("%s %s: %s", request.method, quote(request.url.path), error)
         reason = os.strerror(error.errno)
         return answer(
             503, f"the spool cannot be used now ({reason}); the server's log names the file. Try again"

@@ -6,6 +6,7 @@ seconds that a server must not have. See docs/exports.md for why it is not a wor
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -28,6 +29,8 @@ from spool.view import COMPLETED, look
 NAMES = frozenset(DEFAULTS)
 LONGEST_QUEUE = 16
 _REFUSED = 65
+_TOLD = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "XDG_CACHE_HOME", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")
+"""What an export's process is told of this server's environment: nothing that is meant for the server, or secret."""
 _at_once = anyio.CapacityLimiter(2)
 """Conversions that run at the same time, however many people ask; the others wait their turn."""
 
@@ -69,7 +72,10 @@ def _make(spool: Spool, job_id: str, export: Export, config: HttpConfig) -> None
     command += ["--memory", str(config.export_memory), "--seconds", str(config.export_limit)]
     # In the folder that holds our packages: `-m` looks in the working directory first.
     home = Path(our_package.__file__).parent.parent
-    ended = subprocess.run(command, cwd=home, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    told = {name: os.environ[name] for name in _TOLD if name in os.environ}
+    ended = subprocess.run(
+        command, cwd=home, env=told, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
     if ended.returncode == 0 or (path / export.file_name).exists():
         return
     if not path.exists():

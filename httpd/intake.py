@@ -6,7 +6,7 @@ import hashlib
 import json
 import struct
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +17,7 @@ from starlette.requests import Request
 from httpd.access import Caller, caller_of
 from httpd.body import announced
 from httpd.config import HttpConfig
-from httpd.delivery import check_url
+from httpd.destination import check_url
 from httpd.digits import natural
 from httpd.ledger import Arrival
 from httpd.limits import check_queue, check_share
@@ -37,6 +37,17 @@ PART = "input.part"
 """What a draft's picture is called until its kind is known."""
 _SWEEP_EVERY = 3600.0
 _swept = -_SWEEP_EVERY
+
+
+@dataclass(frozen=True)
+class Published:
+    """A job as it lies there, and whether this request made it.
+
+    Its id does not say so: a key names the same id again where the first job of it was deleted.
+    """
+
+    found: Found
+    is_new: bool
 
 
 def admit(request: Request) -> Arrival:
@@ -73,8 +84,8 @@ def draft_for(spool: Spool, caller: Caller, config: HttpConfig) -> Draft:
 
 def publish(
     draft: Draft, spool: Spool, config: HttpConfig, name: str, wishes: dict[str, Any], key: str | None
-) -> Found:
-    """Make the picture in the draft a job, on the disk when this returns. Returns it as it then lies there.
+) -> Published:
+    """Make the picture in the draft a job, on the disk when this returns.
 
     It is called `name` unless the wishes name it. With an Idempotency-Key that was used before, the draft goes and
     the earlier job is the answer.
@@ -98,7 +109,7 @@ def publish(
             )
         if entry.job_id and (earlier := _found(spool, entry.job_id)):
             draft.discard()
-            return earlier
+            return Published(earlier, is_new=False)
         if not entry.job_id:
             entry.record(request.id, fingerprint)
         return _move(draft, replace(request, id=entry.job_id), level)
@@ -114,14 +125,14 @@ def _kind_of(file: BinaryIO) -> str:
     return suffix
 
 
-def _move(draft: Draft, request: jobs.Request, level: str) -> Found:
+def _move(draft: Draft, request: jobs.Request, level: str) -> Published:
     (draft.path / PART).rename(draft.path / request.input)
     if request.callback_url:
         # On the disk before the job appears, so that no end of it is missed.
         Promise(request.id, request.callback_url).write(draft.root)
     folder = layout.INBOX if request.views or request.model else layout.HELD
     job = Draft(draft.root, draft.path, request).publish(folder, level)
-    return Found(job, folder, None, Status())
+    return Published(Found(job, folder, None, Status()), is_new=True)
 
 
 def _found(spool: Spool, job_id: str) -> Found | None:
@@ -168,7 +179,7 @@ def wishes_of(values: dict[str, str], config: HttpConfig, caller: Caller) -> dic
     start = _flag(values, "start", False)
     wishes: dict[str, Any] = {"views": start, "model": start, "remove_bg": _flag(values, "remove_bg", True)}
     if values.get("callback_url"):
-        check_url(values["callback_url"], config)
+        check_url(values["callback_url"], config.callback_hosts)
         wishes["callback_url"] = values["callback_url"]
     if _flag(values, "allow_lower", False):
         wishes["allow_lower"] = True

@@ -54,8 +54,9 @@ _known: dict[str, str] = {}
 
 def _owners(root: Path, jobs: list[tuple[str, str]]) -> list[str | None]:
     global _known
+    before = _known  # the one dictionary: another thread may put a smaller one in its place meanwhile
     known = {
-        job_id: _known[job_id] if job_id in _known else _client(root / folder / job_id)
+        job_id: before[job_id] if job_id in before else _client(root / folder / job_id)
         for folder, job_id in jobs
     }
     _known = {job_id: owner for job_id, owner in known.items() if owner is not None}

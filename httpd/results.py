@@ -66,7 +66,7 @@ class OpenFileResponse(FileResponse):
 
 
 async def result(request: Request) -> Response:
-    """200 with a product of the job; 404 with the reason where it is not there (yet)."""
+    """200 with a product of the job; 404 with the reason where it is not there (yet), 422 for a wrong parameter."""
     spool, job_id, asset = spool_of(request), request.path_params["job_id"], request.path_params["asset"]
     told = look(spool, job_id)
     if asset in exports.NAMES:
@@ -74,6 +74,13 @@ async def result(request: Request) -> Response:
     elif asset not in ASSETS:
         there_are = ", ".join((*ASSETS, *sorted(exports.NAMES)))
         raise HTTPException(404, f"there is no result called {asset!r}; there are: {there_are}")
+    elif request.query_params:
+        raise HTTPException(
+            422,
+            f"{asset} is served as it was made and takes no parameters (there are: "
+            f"{', '.join(dict.fromkeys(request.query_params))}); sizes and the like are for exports, such as "
+            "model.3mf or model.web.glb",
+        )
     # The views of a job that goes on from them are drawn again, and the model is there before the job is done:
     # only what is finished is a result.
     try:

@@ -140,7 +140,7 @@ def _publish(
     try:
         with closing(Landing(draft.path / intake.PART)) as landing:
             unpack(values["image"], landing, config.max_upload)
-            job_id = intake.publish(draft, spool, config, "image", wishes, key).job.id
+            job_id = intake.publish(draft, spool, config, "image", wishes, key).found.job.id
     except BaseException:
         draft.discard()
         raise

@@ -9,6 +9,7 @@ import secrets
 import time
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 _QUIET = ("GET", "HEAD", "OPTIONS")
+_IN_PATHS = "/:@!$&'()*+,;=~"
+"""What stands in a path as it is (RFC 3986)."""
 _PROCESS = secrets.token_hex(4)
 _numbers = itertools.count(secrets.randbits(32))
 """Ids of requests: no secret, but not the same twice, in this process or another."""
@@ -95,13 +98,15 @@ class Traffic:
         # Clients poll: what only reads, and succeeds, is worth a line only to who looks for it.
         level = logging.DEBUG if method in _QUIET and code < 400 else logging.INFO
         if log.isEnabledFor(level):
+            # As it travels: the path of a stranger must not say `job <id>`, by which the journal files a line.
+            path = quote(scope["path"], _IN_PATHS, errors="replace")
             facts = {
                 "method": method,
-                "path": scope["path"],
+                "path": path,
                 "status": code,
                 "seconds": round(seconds, 4),
             }
-            log.log(level, "%s %s %s", method, scope["path"], code or "(gone)", extra=facts)
+            log.log(level, "%s %s %s", method, path, code or "(gone)", extra=facts)
 
 
 def _request_id(scope: Scope) -> str:

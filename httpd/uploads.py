@@ -44,9 +44,9 @@ async def _take(request: Request, boundary: bytes, arrival: Arrival) -> Response
                 raise HTTPException(422, "the form has no `file`; send the picture in a field called `file`")
             wishes = intake.wishes_of(form.values, config, caller)
             key = request.headers.get("idempotency-key")
-            found = intake.publish(picture.draft, spool, config, picture.filename, wishes, key)
-            job_id, is_new = found.job.id, found.job.id == picture.draft.request.id
-            return job_id, is_new, told(spool, found) if is_new else look(spool, job_id)
+            published = intake.publish(picture.draft, spool, config, picture.filename, wishes, key)
+            job_id, is_new = published.found.job.id, published.is_new
+            return job_id, is_new, told(spool, published.found) if is_new else look(spool, job_id)
 
         job_id, is_new, answer = await run_in_threadpool(publish)
     except BaseException:

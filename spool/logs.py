@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from spool import journal
+from spool.escape import escaped
 from spool.ids import PATTERN
 
 REQUEST: ContextVar[str] = ContextVar("request")
@@ -46,18 +47,24 @@ class _Json(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class _Text(logging.Formatter):
+    """A line for people. Messages tell names that strangers gave: none may look like a line of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = escaped(record.message)
+        return super().formatMessage(record)
+
+
 def to_stderr(level: str, name: str, log_format: str = "text", identifier: str = "protoscale") -> None:
     """Send this process's log lines to stderr, marked with `name`. `identifier` is the journal's name for it."""
-    lines: logging.Formatter = (
-        _Json(name) if log_format == "json" else logging.Formatter(f"{name}: %(message)s")
-    )
+    lines: logging.Formatter = _Json(name) if log_format == "json" else _Text(f"{name}: %(message)s")
     if journal.has_stderr():
         handler: logging.Handler = journal.Journal(identifier)
         handler.setFormatter(journal.Priority(lines))
         sys.excepthook = _log_uncaught
     else:
         handler = logging.StreamHandler(sys.stderr)
-        timed = logging.Formatter(f"%(asctime)s {name}: %(message)s", "%H:%M:%S")
+        timed = _Text(f"%(asctime)s {name}: %(message)s", "%H:%M:%S")
         handler.setFormatter(lines if log_format == "json" else timed)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Said once per file by libraries at INFO; ours is what people read.

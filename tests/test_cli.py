@@ -17,6 +17,7 @@ from daemon.cli.package import NotOurs, check_ours
 from daemon.cli.parser import parser
 from spool import layout, lock
 from spool.ids import new_id
+from spool.job import Request
 from spool.spool import Spool
 from tests.service import ROOT, running
 from tests.support import picture, submit
@@ -60,6 +61,20 @@ def somebody_works(spool: Spool) -> Iterator[None]:
     held = lock.take(spool.root)
     yield
     os.close(held)
+
+
+def test_a_name_is_told_on_its_line(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "cup\r\n0190b5a0  done\x1b[2J\x9b31m\u202egpj.png"
+    draft = spool.draft(Request.new(source="http", name=name, suffix=".png"))
+    draft.input.write_bytes(picture())
+    job = draft.publish(layout.INBOX)
+    for argv in (["ls"], ["status", job.id], ["queue"]):
+        main(argv)
+        told = capsys.readouterr().out
+        assert "cup\\r\\n0190b5a0  done\\x1b[2J\\x9b31m\\u202egpj.png" in told
+        assert all(line.isprintable() for line in told.split("\n"))
+    main(["ls", "--json"])
+    assert json.loads(capsys.readouterr().out)[0]["name"] == name
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:

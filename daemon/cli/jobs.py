@@ -14,6 +14,7 @@ from daemon.cli.names import resolve, short
 from daemon.cli.queue import in_words, span
 from spool import command, layout
 from spool.board import Board
+from spool.escape import escaped
 from spool.pause import paused
 from spool.priority import NORMAL
 from spool.reader import Found
@@ -61,7 +62,7 @@ def _ls(spool: Spool, limit: int, tag: str | None, as_json: bool) -> int:
     for row in rows:
         print(
             f"{short(row['job_id']):<9} {row['status']:<10} {row['stage']:<9} {row['progress']:>4.0f}%"
-            f"  {row['quality']:<8} {_age(row['created_at']):>5}  {row['name']}"
+            f"  {row['quality']:<8} {_age(row['created_at']):>5}  {escaped(row['name'])}"
         )
     return exits.OK
 
@@ -88,7 +89,7 @@ def _job(spool: Spool, name: str, as_json: bool) -> int:
 
 
 def job_lines(spool: Spool, told: dict[str, Any]) -> list[str]:
-    """A status object in words."""
+    """A status object in words, each line one line whatever the names and errors in it hold."""
     lines = [
         f"{told['name']} ({told['job_id']})",
         f"  {told['status']}, {told['stage']}, {told['progress']:.0f} %: {told['error'] or told['message']}",
@@ -111,7 +112,7 @@ def job_lines(spool: Spool, told: dict[str, Any]) -> list[str]:
         )
     lines += [f"  note: {note}" for note in told["notes"]]
     lines.append(f"  in {spool.find(told['job_id']).job.path}")
-    return lines
+    return [escaped(line) for line in lines]
 
 
 def _service(spool: Spool, as_json: bool) -> int:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from daemon.cli import exits
 from daemon.cli.names import resolve, short
 from spool import pause, queue
+from spool.escape import escaped
 from spool.pause import Pause
 from spool.settings import SpoolSettings, read
 from spool.spool import Spool
@@ -44,7 +45,7 @@ def _queue(spool: Spool, first: int, as_json: bool) -> int:
         times = row["estimate"] or {"start": None, "finish": None}
         print(
             f"{short(row['job_id']):<9} {row['stage']:<9} {where:<18} {row['priority']:<8} "
-            f"{span(times['start']):>9} {span(times['finish']):>9}  {row['name']}"
+            f"{span(times['start']):>9} {span(times['finish']):>9}  {escaped(row['name'])}"
         )
     return exits.OK
 

@@ -20,6 +20,7 @@ from daemon.cli.progress import Line
 from spool import command, layout, lock, picture
 from spool.draft import Draft
 from spool.errors import InvalidRequest, SpoolFull
+from spool.escape import escaped
 from spool.job import Job, Request, check_name
 from spool.settings import SpoolSettings, read, room_left
 from spool.spool import Spool
@@ -92,7 +93,7 @@ def _seen(path: Path, below: Path) -> Photo:
         reason = f"not a picture: its content is none of {picture.ACCEPTED}"
     except OSError as error:
         reason = str(error.strerror)
-    print(f"skipped {path}: {reason}", file=sys.stderr)
+    print(f"skipped {escaped(str(path))}: {reason}", file=sys.stderr)
     return Photo(path, below, is_one=False)
 
 
@@ -169,10 +170,10 @@ def _folder(out: Path, end: dict[str, Any], taken: set[Path]) -> Path:
 
 def _say(end: dict[str, Any], folder: Path) -> None:
     if end["status"] == GIVEN_UP:
-        print(f"{end['name']}: {end['error']}", file=sys.stderr)
+        print(escaped(f"{end['name']}: {end['error']}"), file=sys.stderr)
         return
     for note in end["notes"]:
-        print(f"{end['name']}: {note}", file=sys.stderr)
+        print(escaped(f"{end['name']}: {note}"), file=sys.stderr)
     print(folder / layout.MODEL_GLB)
 
 

@@ -52,6 +52,7 @@ PATHS: Spec = {
                 header("Range", "one range of bytes"),
                 *options(*EXPORTS),
             ),
+            description="Only exports take parameters. Whatever a product does not take is refused (422).",
         )
     },
     "/api/jobs/{job_id}/report": {

@@ -37,6 +37,21 @@ def test_an_export_is_served(client: TestClient, job: Job, product: str) -> None
     assert again.status_code == 304
 
 
+def test_an_export_is_told_no_secret(
+    client: TestClient, job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Seen from within: an interpreter that writes its environment down, and makes nothing."""
+    seen = tmp_path / "environ"
+    spy = tmp_path / "python"
+    spy.write_text(f"#!/bin/sh\nenv > {seen}\n")
+    spy.chmod(0o755)
+    monkeypatch.setenv("PROTOSCALE_CALLBACK_SECRET", "a secret of sixteen")
+    monkeypatch.setattr(sys, "executable", str(spy))
+    client.get(f"/api/jobs/{job.id}/result/model.stl")
+    told = seen.read_text()
+    assert "PATH=" in told and "PROTOSCALE" not in told
+
+
 def test_options_are_query_parameters(client: TestClient, job: Job) -> None:
     answer = client.get(f"/api/jobs/{job.id}/result/model.stl?height_mm=40&origin=centre")
     assert answer.headers["content-type"] == "model/stl"
@@ -56,6 +71,12 @@ def test_options_are_query_parameters(client: TestClient, job: Job) -> None:
         ("result/model.stl?height_mm=0", 422, "millimetres"),
         ("result/model.stl?height_mm=9&longest_mm=9", 422, "one of them"),
         ("result/model.fbx", 404, "model.stl"),
+        (
+            "result/model.glb?height_mm=80&nonsense=1",
+            422,
+            "takes no parameters (there are: height_mm, nonsense)",
+        ),
+        ("result/view_0.png?v=1", 422, "takes no parameters"),
         ("report?height_mm=x", 422, "millimetres"),
         ("report?up=z", 422, "unknown parameter 'up'"),
     ],

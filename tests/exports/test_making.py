@@ -139,6 +139,22 @@ def test_a_refusal_is_one_line_for_a_person(job: Job) -> None:
     assert ended.returncode not in (0, EX_REFUSED) and not job.path.exists()
 
 
+def test_a_photo_is_not_decoded_by_the_process_that_makes_its_sheet(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def here(*_: object) -> None:
+        raise AssertionError("decoded where files, network and the environment can be reached")
+
+    monkeypatch.setattr("daemon.photo.read_photo", here)
+    assert make(job.path, Export.of("contact_sheet.png", [])).exists()
+
+
+def test_a_photo_that_no_decoder_takes_any_more_is_told(job: Job) -> None:
+    (job.path / job.request.input).write_bytes(b"II*\0 no picture")
+    ended = run(job, "contact_sheet.png")
+    assert ended.returncode == EX_REFUSED and "Traceback" not in ended.stderr
+
+
 def test_pictures_are_drawn_without_a_gpu(job: Job) -> None:
     from PIL import Image
 

@@ -105,6 +105,9 @@ def test_the_same_batch_again_is_the_same_jobs(client: TestClient, spool: Spool)
     assert (one["job_id"], three["job_id"]) == (same["job_id"], too["job_id"])
     assert [file["replayed"] for file in (same, new, too)] == [True, False, True]
     assert len(spool.waiting("held")) == 3
+    spool.remove(one["job_id"])
+    remade = send(client, GOOD, picture((70, 70)), headers=once).json()["files"]
+    assert [file["replayed"] for file in remade] == [False, True]
     other = send(client, picture((61, 60)), headers=once)
     assert codes(other) == [422] and "another picture" in other.json()["files"][0]["error"]
     assert send(client, GOOD, headers={"Idempotency-Key": "x" * 256}).status_code == 422

@@ -190,6 +190,15 @@ def send(client: TestClient, key: str, content: bytes | None = None, **fields: s
     )
 
 
+def test_a_key_whose_job_was_deleted_makes_one_that_is_new(client: TestClient, spool: Spool) -> None:
+    first = send(client, "k1")
+    spool.remove(first.json()["job_id"])
+    answer = send(client, "k1")
+    assert (answer.status_code, answer.json()["status"]) == (201, "pending")
+    assert "idempotency-replayed" not in answer.headers
+    assert send(client, "k1").headers["idempotency-replayed"] == "true"
+
+
 def test_the_same_key_is_the_same_job(client: TestClient, spool: Spool) -> None:
     first, again, other = send(client, "k1"), send(client, "k1"), send(client, "k2")
     assert [answer.status_code for answer in (first, again, other)] == [201] * 3

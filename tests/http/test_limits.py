@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from httpd import limits
 from spool.spool import Spool
 from tests.client import client_of, upload
 from tests.http.live import send, server
@@ -158,3 +159,15 @@ def test_a_body_without_a_length_is_counted_as_it_arrives(tmp_path: Path) -> Non
     answer = client.post("/api/upload", content=pieces(), headers=FORM)
     assert (answer.status_code, "10 KiB" in answer.json()["detail"]) == (413, True)
     assert list((tmp_path / "spool" / "tmp").iterdir()) == []
+
+
+def test_owners_may_be_put_aside_by_another_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Kept(dict[str, str]):
+        """Put aside the moment that somebody looks into it."""
+
+        def __contains__(self, job_id: object) -> bool:
+            limits._known = {}
+            return super().__contains__(job_id)
+
+    monkeypatch.setattr(limits, "_known", Kept(job="key:web"))
+    assert limits._owners(tmp_path, [("inbox", "job")]) == ["key:web"]

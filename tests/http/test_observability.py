@@ -154,21 +154,50 @@ def test_request_ids_come_back(spool: Spool) -> None:
     assert client.get("/health", headers={"host": "evil.example"}).headers["x-request-id"]
 
 
-def test_a_json_line_has_the_ids(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def loggers() -> Iterator[None]:
+    """As they were, after the test."""
     root = logging.getLogger()
     kept, level = root.handlers[:], root.level
+    yield
+    root.handlers, root.level = kept, level
+
+
+def test_no_path_makes_a_line_of_its_own_or_names_a_job(
+    spool: Spool, loggers: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to_stderr("info", "httpd")
+    client = client_of(spool.root)
+    client.get(f"/nope%0A12:00:00%20httpd:%20key%20admin%20revoked%20job%20{new_id()}/\u00fc")
+    client.get("/plain,path")
+    # Starlette's client for tests writes lines too, of the kind that httpx does.
+    first, second = (line for line in capsys.readouterr().err.splitlines() if "HTTP Request" not in line)
+    assert re.match(r"\d\d:\d\d:\d\d httpd: GET /nope%0A12:00:00%20httpd:%20key%20", first)
+    assert first.endswith("/%C3%BC 404") and " job " not in first
+    assert second.endswith("GET /plain,path 404")
+
+
+def test_no_name_makes_a_line_of_its_own(loggers: None, capsys: pytest.CaptureFixture[str]) -> None:
+    to_stderr("info", "supervisor")
     try:
-        to_stderr("info", "httpd", "json")
-        token = REQUEST.set("r1")
-        job = new_id()
-        try:
-            raise ValueError("broken\nin two lines")
-        except ValueError:
-            logging.getLogger("x").exception("job %s: it broke", job)
-        REQUEST.reset(token)
-        logging.getLogger("x").info("nothing special")
-    finally:
-        root.handlers, root.level = kept, level
+        raise ValueError("broken")
+    except ValueError:
+        logging.getLogger("x").exception("took %s", "a\n12:00:00 supervisor: b\x1b[2J.png")
+    first, *trace = capsys.readouterr().err.splitlines()
+    assert first.endswith(r"supervisor: took a\n12:00:00 supervisor: b\x1b[2J.png")
+    assert trace[-1] == "ValueError: broken"
+
+
+def test_a_json_line_has_the_ids(loggers: None, capsys: pytest.CaptureFixture[str]) -> None:
+    to_stderr("info", "httpd", "json")
+    token = REQUEST.set("r1")
+    job = new_id()
+    try:
+        raise ValueError("broken\nin two lines")
+    except ValueError:
+        logging.getLogger("x").exception("job %s: it broke", job)
+    REQUEST.reset(token)
+    logging.getLogger("x").info("nothing special")
     first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
     assert (first["job"], first["request"], first["level"], first["process"]) == (job, "r1", "error", "httpd")
     assert "ValueError" in first["exception"]

@@ -290,6 +290,14 @@ def test_webhooks_are_off_unless_turned_on(spool: Spool) -> None:
         client_of(spool.root, PROTOSCALE_CALLBACK_URL="http://hooks.example")
 
 
+@pytest.mark.parametrize(
+    "url", ["ftp://hooks.example/", "http://elsewhere.example/", "nonsense", "http://a..lab.example"]
+)
+def test_a_configured_webhook_that_can_go_nowhere_is_an_error_at_start(url: str) -> None:
+    with pytest.raises(WrongSetting, match=r"PROTOSCALE_CALLBACK_URL.*callback_url"):
+        read(HttpConfig, {"PROTOSCALE_SPOOL": "/x", **ON, "PROTOSCALE_CALLBACK_URL": url})
+
+
 def test_a_configured_webhook_hears_of_every_job(spool: Spool, receiver: Receiver) -> None:
     environ = {**ON, "PROTOSCALE_CALLBACK_URL": receiver.url}
     man = postman(spool, PROTOSCALE_CALLBACK_URL=receiver.url)

@@ -29,7 +29,8 @@ import logging
 from spool.logs import complain, to_stderr
 to_stderr("debug", "geometry-cpu")
 log = logging.getLogger("x")
-log.debug("a"); log.info("b"); log.warning("c"); log.error("two\\nlines"); complain("wrong")
+log.debug("a"); log.info("b"); log.warning("c"); log.error("two\\nlines")
+log.error("broken", exc_info=ValueError("why")); complain("wrong")
 """
 
 
@@ -38,8 +39,9 @@ def test_each_line_has_its_priority(tmp_path: Path) -> None:
         "<7>geometry-cpu: a",
         "<6>geometry-cpu: b",
         "<4>geometry-cpu: c",
-        "<3>geometry-cpu: two",
-        "<3>lines",
+        "<3>geometry-cpu: two\\nlines",
+        "<3>geometry-cpu: broken",
+        "<3>ValueError: why",
         "<3>protoscale: wrong",
     ]
 

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 from trimesh import Trimesh
 
-from daemon.contact_sheet import contact_sheet
+from daemon.contact_sheet import TILE, contact_sheet
+from daemon.decoding import decode
 from daemon.engines import views
-from daemon.photo import open_photo
 
 FRAMES, FRAME_MS, SIZE = 36, 80, 480
 _ANY_PIXELS, _ANY_SIDE = 1 << 30, 1 << 16
@@ -46,7 +46,10 @@ def turntable(mesh: Trimesh) -> bytes:
 
 
 def sheet(photo: Path, cutout: Path, mesh: Trimesh, title: str, analysis: Mapping[str, Any]) -> bytes:
-    """A PNG with the photo, the cut-out, four views and a few words."""
+    """A PNG with the photo, the cut-out, four views and a few words.
+
+    Raises BadJob where the photo cannot be decoded; it is a stranger's file, so that is done in a confined process.
+    """
     pictures = [Image.fromarray(np.asarray(view)) for view in views.render_views(mesh)]
     words = [
         title,
@@ -57,7 +60,7 @@ def sheet(photo: Path, cutout: Path, mesh: Trimesh, title: str, analysis: Mappin
     if "watertight" in analysis:
         words += ["watertight" if analysis["watertight"] else "not watertight"]
     caption = ", ".join(words) + "\nSides that the photo does not show are inferred."
-    seen = open_photo(photo, _ANY_PIXELS, _ANY_SIDE, 1)
+    seen = decode(photo, _ANY_PIXELS, _ANY_SIDE, 1, TILE)
     with Image.open(cutout) as cut:
         made = contact_sheet(seen, cut, pictures, caption)
     buffer = io.BytesIO()
