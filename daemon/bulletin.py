@@ -55,7 +55,7 @@ class Bulletin:
         if time.monotonic() < self.due < math.inf:
             return
         self.due = math.inf
-        # Before the board is drawn up: whoever waited for READY=1 reads the board next, and nobody in it still starts.
+        # Before the board is drawn up: whoever waited for READY=1 reads it next, and nobody in it still starts.
         are_ready = all(crew.pulse.is_ready or crew.record.is_out for crew in crews)
         current = board(spool, self._config, self._engine, self._started_at, crews, draining)
         current = replace(current, notes=(*current.notes, *notes))
