@@ -34,7 +34,8 @@ class Bulletin:
         self._systemd = systemd
         self._started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._told: Board | None = None
-        self._is_ready = False
+        self.is_ready = False
+        """Whether it told that the service is ready."""
         self._is_heard = False
         self.due = math.inf
         """When (monotonic seconds) it will tell what was postponed."""
@@ -54,18 +55,20 @@ class Bulletin:
         if time.monotonic() < self.due < math.inf:
             return
         self.due = math.inf
+        # Before the board is drawn up: whoever waited for READY=1 reads it next, and nobody in it still starts.
+        are_ready = all(crew.pulse.is_ready or crew.record.is_out for crew in crews)
         current = board(spool, self._config, self._engine, self._started_at, crews, draining)
         current = replace(current, notes=(*current.notes, *notes))
         if current != self._told:
             with disk.unimportant(BOARD):
                 current.write(spool.root)
                 self._told = current
-        if not self._is_ready and all(crew.pulse.is_ready or crew.record.is_out for crew in crews):
-            self._is_ready = True
-            log.info("ready: spool %s, engine %s, %d workers", spool.root, self._engine, len(crews))
-        if self._is_ready and not self._is_heard:  # who never hears it ends us, as one that could not start
-            self._is_heard = self._systemd.tell("READY=1", f"MAINPID={os.getpid()}")
         self._systemd.status(status_line(current, spool))
+        if are_ready and not self.is_ready:
+            self.is_ready = True
+            log.info("ready: spool %s, engine %s, %d workers", spool.root, self._engine, len(crews))
+        if self.is_ready and not self._is_heard:  # who never hears it ends us, as one that could not start
+            self._is_heard = self._systemd.tell("READY=1", f"MAINPID={os.getpid()}")
 
     def withdraw(self, spool: Spool) -> None:
         """Take `supervisor.json` away."""

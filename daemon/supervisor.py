@@ -237,6 +237,8 @@ class Supervisor:
             seconds = min(seconds, FLEET_EVERY)
         if self.stalls.any or any(crew.pulse.is_busy or not crew.pulse.is_ready for crew in self.crews):
             seconds = min(seconds, TICK)
+        if not self._bulletin.is_ready:  # the last worker may have become ready since it was looked at
+            seconds = min(seconds, TICK)
         if self.drain.is_on:
             return min(seconds, 0.1)
         now = time.monotonic()

@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from daemon.child import Crew
 from daemon.config import Config
 from daemon.devices import GEOMETRY_STAGES, TEXTURE_STAGES, Post
 from daemon.service_record import ServiceRecord
+from daemon.status_board import board
 from spool import lock
 from spool.board import BOARD, OUT, Board
 from spool.notify import Systemd
@@ -170,6 +172,25 @@ def test_the_service_is_ready_once_when_its_last_worker_is(told: Told, ear: Ear)
     assert ear.heard() == []
 
 
+def test_a_service_is_not_ready_before_its_line_says_so(
+    told: Told, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waited for READY=1 looks at the line next: no worker in it may still be starting."""
+    monkeypatch.setattr(Crew, "pid", os.getpid())
+
+    def drawn_up_an_instant_too_early(*told_of: Any) -> Board:
+        current = board(*told_of)
+        for crew in told.crews:
+            crew.pulse.ready()
+        return current
+
+    monkeypatch.setattr(bulletin, "board", drawn_up_an_instant_too_early)
+    told.tell()
+    assert ear.heard() == [f"STATUS=0 waiting; {WAITING.replace('restarting', 'starting')}"]
+    told.tell()
+    assert ear.heard() == [f"STATUS=0 waiting; {WAITING.replace('restarting', 'idle')}", READY]
+
+
 def test_a_service_whose_ready_was_not_heard_says_it_again(told: Told, ear: Ear) -> None:
     """systemd would wait for it until the start's time is over, and end a service that works."""
     for crew in told.crews:
@@ -187,13 +208,13 @@ def test_a_service_whose_one_device_is_out_is_ready_with_the_other(told: Told, e
     told.crews[0].pulse.ready()
     told.crews[1].record.due = time.monotonic() + 100
     told.tell()
-    assert ear.heard()[0] == READY
+    assert ear.heard()[-1] == READY
 
 
 def test_a_service_that_only_feeds_a_cluster_is_ready_at_once(told: Told, ear: Ear) -> None:
     told.crews.clear()
     told.tell()
-    assert ear.heard()[0] == READY
+    assert ear.heard()[-1] == READY
 
 
 def test_systemd_has_a_line_for_people_and_hears_it_when_it_changes(told: Told, ear: Ear) -> None:

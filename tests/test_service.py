@@ -14,6 +14,7 @@ from PIL import Image
 
 from spool import layout
 from spool.job import Request
+from spool.view import look
 from tests.service import Service, running
 from tests.support import left_in_tmp, picture, submit, until
 
@@ -90,13 +91,26 @@ def test_a_killed_supervisor_takes_its_workers_along_and_a_new_one_goes_on(servi
     assert only_done(service, 2) == jobs
 
 
+def frozen_at_its_shape(service: Service, job_id: str) -> bool:
+    """Freeze the worker, and let it go on where the job is not in the midst of its first attempt at the geometry."""
+    service.hit("geometry-cpu", signal.SIGSTOP)
+    told = look(service.spool, job_id)
+    if (
+        told["worker"] == "geometry-cpu"
+        and told["attempts"].get("geometry") == 1
+        and told["message"] in ("solving the height equation", "triangulating")
+    ):
+        return True
+    service.hit("geometry-cpu", signal.SIGCONT)
+    return False
+
+
 def test_a_frozen_worker_is_aborted_and_its_job_finishes(tmp_path: Path, u2net_home: Path) -> None:
     with running(
         tmp_path / "spool", u2net_home, "--no-http", PROTOSCALE_STEP_LIMIT="60,geometry=15"
     ) as service:
         job_id = submit(service.spool, quality="ultra").id
-        until(lambda: service.spool.waiting("running/geometry-cpu"))
-        service.hit("geometry-cpu", signal.SIGSTOP)
+        until(lambda: frozen_at_its_shape(service, job_id), 60)
         told = service.finished(job_id, 120)
         assert (told["status"], told["attempts"]["geometry"]) == ("completed", 2)
         log = (service.spool.root / "done" / job_id / layout.LOG).read_text()

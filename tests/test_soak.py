@@ -68,8 +68,7 @@ def without_events(folder: str) -> None:
         until(lambda: soak.keep_running() and soak.is_ready(), 120)
         soak.submit(10)
         until(lambda: soak.census.look() == 10, 240)
-        assert (
-            soak.log_text().count("no file events") >= 5
-        )  # the supervisor and each of the four workers said so
+        # The supervisor and each of the four workers say so; the jobs may be done before the last one does.
+        until(lambda: soak.log_text().count("no file events") >= 5, 120)
     finally:
         soak.stop()

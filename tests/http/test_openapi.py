@@ -131,7 +131,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     }
     with server(spool.root, port, environ=environ, stderr=subprocess.DEVNULL):
         url = f"http://127.0.0.1:{port}"
-        told = with_real_jobs(httpx.get(f"{url}/openapi.json").json(), ids[:2])
+        told = with_real_jobs(httpx.get(f"{url}/openapi.json", timeout=60).json(), ids[:2])
         (tmp_path / "openapi.json").write_text(json.dumps(told))
         command = [
             str(Path(sys.executable).parent / "schemathesis"),

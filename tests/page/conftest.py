@@ -26,7 +26,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, u2net_home: Path) -> Iterator[Service]:
-    with running(tmp_path_factory.mktemp("page") / "spool", u2net_home) as service:
+    # A frozen worker that is idle is taken for a hung one a minute after the folders should have been looked through.
+    patient = {"PROTOSCALE_SCAN_EVERY": "600"}
+    with running(tmp_path_factory.mktemp("page") / "spool", u2net_home, **patient) as service:
         until(lambda: answers(service), 60)
         yield service
 

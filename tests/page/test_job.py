@@ -41,12 +41,12 @@ def test_cancel_retry_and_delete(page: Page, service: Service, ellipse: Path, ad
     page.locator("#delete").click()
     page.get_by_role("button", name="Keep it").click()
     expect(page.locator("#confirm")).to_be_hidden()
-    assert httpx.get(f"{address}/api/jobs/{job}").status_code == 200
+    assert httpx.get(f"{address}/api/jobs/{job}", timeout=60).status_code == 200
     page.locator("#delete").click()
     page.locator("#confirm-yes").click()
     expect(row(page, job)).to_have_count(0)
     expect(page.locator("#job")).to_be_hidden()
-    assert httpx.get(f"{address}/api/jobs/{job}").status_code == 404
+    assert httpx.get(f"{address}/api/jobs/{job}", timeout=60).status_code == 404
 
 
 def test_a_question_asked_again_at_once_is_answered_for_itself(page: Page, address: str) -> None:
@@ -106,7 +106,7 @@ def test_a_refusal_is_told_below_no_other_job(page: Page, address: str) -> None:
         page.locator("#confirm-yes").click()
         row(page, other).locator("a").click()
         is_shown(page, other)
-        assert httpx.delete(f"{address}/api/jobs/{job}").is_success  # somebody else was faster
+        assert httpx.delete(f"{address}/api/jobs/{job}", timeout=60).is_success  # somebody else was faster
     assert answer.value.status == 404
     answer.value.finished()
     settle(page)

@@ -43,7 +43,7 @@ def test_a_photo_becomes_a_model_that_is_really_drawn(page: Page, service: Servi
         expect(row(page, job)).to_have_attribute("data-status", "processing")
         expect(page.locator("#devices")).to_contain_text(SHAPE)
     is_ready(page, job)
-    offered = "/api/events" in {route["path"] for route in httpx.get(address).json()["routes"]}
+    offered = "/api/events" in {route["path"] for route in httpx.get(address, timeout=60).json()["routes"]}
     expect(page.locator("body")).to_have_attribute("data-heard", "events" if offered else "polling")
 
     canvas = page.locator("#canvas")
@@ -126,7 +126,9 @@ def test_without_the_viewer_it_says_so_and_shows_the_front(
 
 
 def test_other_formats_and_the_print_report(browser: Browser, address: str, model: str) -> None:
-    if "/api/jobs/{job_id}/report" not in {route["path"] for route in httpx.get(address).json()["routes"]}:
+    if "/api/jobs/{job_id}/report" not in {
+        route["path"] for route in httpx.get(address, timeout=60).json()["routes"]
+    }:
         pytest.skip("this server makes no exports")
     with tab(browser, address) as page:
         look_at(page, model)

@@ -135,7 +135,7 @@ def test_tags_names_priorities_and_estimates(
             expect(page.locator("#priority")).to_have_value("low")
             page.locator("#priority").select_option("high")
             expect(row(page, job)).to_contain_text("high priority")
-            assert httpx.get(f"{address}/api/jobs/{job}").json()["priority"] == "high"
+            assert httpx.get(f"{address}/api/jobs/{job}", timeout=60).json()["priority"] == "high"
             keep(page, "queue")
         is_ready(page, job)
         expect(page.locator("#priority-of")).to_be_hidden()

@@ -92,8 +92,12 @@ class Machine(Box):
             re.search("idle|busy", self.show("protoscale.service", "StatusText"))
         )
 
-    def workers(self) -> dict[str, int]:
-        """Who fills which post, as the box numbers processes."""
+    def says(self, words: str, *options: str) -> bool:
+        """Wait until the journal has these words: it has them a moment after they were said."""
+        return until(lambda: words in self.journal(*options), 60)
+
+    def workers(self) -> dict[str, int | None]:
+        """Who fills which post, as the box numbers processes; None where nobody does now."""
         board = json.loads((self.spool.root / "supervisor.json").read_text())
         return {slot["name"]: slot["pid"] for slot in board["workers"]}
 

@@ -14,8 +14,9 @@ pytestmark = UNDER_SYSTEMD
 def test_start_brings_everything_up(machine: Machine) -> None:
     assert machine.run("systemctl", "is-enabled", "protoscale.target").stdout.strip() == "enabled"
     assert machine.call("/health")["status"] == "ok"
-    told = machine.run("systemctl", "--no-pager", "status", "protoscale").stdout
-    assert re.search(r"Status: \"0 waiting; .*geometry-cpu idle.*engine silhouette\"", told), told
+    status = ("systemctl", "--no-pager", "status", "protoscale")
+    line = re.compile(r"Status: \"0 waiting; .*geometry-cpu idle.*engine silhouette\"")
+    until(lambda: line.search(machine.run(*status).stdout), 60)
     user = machine.run("ps", "-o", "user:20=", "-p", str(machine.pid())).stdout.strip()
     assert user == "protoscale"
 
@@ -49,16 +50,16 @@ def test_the_command_line_works_as_the_services_user(machine: Machine) -> None:
 def test_a_photo_sent_over_the_socket_becomes_a_model(machine: Machine) -> None:
     job_id = machine.upload()
     machine.finished(job_id)
-    told = machine.journal(f"JOB_ID={job_id}")
-    assert f"job {job_id}: geometry took" in told and f"job {job_id}: texture took" in told
+    for stage in ("geometry", "texture"):
+        assert machine.says(f"job {job_id}: {stage} took", f"JOB_ID={job_id}")
     # By the unit and by the field alike: it is one journal.
-    assert f"job {job_id}: texture took" in machine.journal("-u", "protoscale", f"JOB_ID={job_id}")
+    assert machine.says(f"job {job_id}: texture took", "-u", "protoscale", f"JOB_ID={job_id}")
 
 
 def test_the_models_unit_finds_and_verifies_the_model(machine: Machine) -> None:
     machine.run("systemctl", "start", "protoscale-models")
     assert machine.show("protoscale-models.service", "Result") == "success"
-    assert "u2netp is here and verified" in machine.journal("-u", "protoscale-models")
+    assert machine.says("u2netp is here and verified", "-u", "protoscale-models")
 
 
 def test_what_the_sandbox_hides(machine: Machine) -> None:

@@ -93,7 +93,7 @@ def test_a_wrong_setting_stops_the_start_and_says_why(machine: Machine) -> None:
     assert machine.run("systemctl", "restart", "protoscale", check=False).returncode != 0
     assert machine.show("protoscale.service", "ExecMainStatus") == "78"
     assert machine.show("protoscale.service", "NRestarts") == "0"  # RestartPreventExitStatus
-    assert "ENGINE='steam' is not accepted" in machine.journal("-u", "protoscale", "-p", "err")
+    assert machine.says("ENGINE='steam' is not accepted", "-u", "protoscale", "-p", "err")
     settings.write_text(good)
     machine.run("systemctl", "restart", "protoscale")
     until(machine.works, 120)
