@@ -1,6 +1,10 @@
 // The service's HTTP API. Addresses are relative, so that the page also works below a path of a proxy.
 
-const KEY = "protoscale.key";
+import { accepted, current, hasKey, keyInsteadOf } from "./key.js";
+
+// Milliseconds until a call about state or for a change of it is told as unanswered: a network that hangs would
+// otherwise hold up whoever waits for it for ever. Products, exports and reports take as long as they take.
+const PATIENCE = 10000;
 
 export class Refused extends Error {
   constructor(status, detail) {
@@ -9,71 +13,40 @@ export class Refused extends Error {
   }
 }
 
-// The API could not be reached at all: it restarts, or the network is gone.
-export class Unreachable extends Error {}
-
-let key = localStorage.getItem(KEY);
-let question = async () => null;
-let asking = null;
-let declined = false;
-
-// `ask` is called where the service wants a key and has none, or a wrong one; it returns a key or null.
-export function onKeyWanted(ask) {
-  question = ask;
+// The API could not be reached at all: it restarts, or the network is gone or hangs.
+export class Unreachable extends Error {
+  constructor(message = "The service does not answer. Try again in a moment.") {
+    super(message);
+  }
 }
 
-export const hasKey = () => Boolean(key);
-// The person was asked and said no: everything that needs a key fails until `enterKey`.
-export const keyDeclined = () => declined;
-
-// Many calls may want a key at once; the person is asked once, and not again after a no.
-async function askForKey() {
-  if (declined) return null;
-  asking ??= question().finally(() => (asking = null));
-  const given = await asking;
-  declined = !given;
-  return given;
-}
-
-export async function enterKey() {
-  declined = false;
-  const given = await askForKey();
-  if (given) keep(given);
-}
-
-function keep(value) {
-  key = value;
-  if (value) localStorage.setItem(KEY, value);
-  else localStorage.removeItem(KEY);
-}
-
-export function forgetKey() {
-  keep(null);
-}
-
-async function request(path, options = {}) {
+// `patience` in milliseconds, where the answer's head and body are waited for no longer.
+async function request(path, { patience, ...options } = {}) {
   for (;;) {
-    const sent = key;
+    const sent = current();
     const headers = { ...options.headers, ...(sent && { "X-API-Key": sent }) };
-    let answer;
-    try {
-      answer = await fetch(path, { ...options, headers });
-    } catch (error) {
-      if (error.name === "AbortError") throw error;
-      throw new Unreachable(error.message);
-    }
-    if (answer.ok) return answer;
-    if (answer.status === 401) {
-      // Another call may have been given the key meanwhile.
-      const given = key !== sent ? key : await askForKey();
-      if (given) {
-        keep(given);
-        continue;
-      }
+    // A new one each time: a person who is asked for a key may take longer.
+    const signal = patience && AbortSignal.timeout(patience);
+    const answer = await reached(fetch(path, { ...options, headers, signal }));
+    if (answer.ok) {
+      if (path.startsWith("api/")) accepted(sent); // the others are told without a key, and with any
+      return answer;
     }
     // A proxy in front of a server that restarts answers for it.
-    if (answer.status === 502 || answer.status === 504) throw new Unreachable(answer.statusText);
-    throw new Refused(answer.status, await detailOf(answer));
+    if (answer.status === 502 || answer.status === 504) throw new Unreachable();
+    const detail = await detailOf(answer);
+    if (answer.status === 401 && (await keyInsteadOf(sent, detail))) continue;
+    throw new Refused(answer.status, detail);
+  }
+}
+
+// What `call` gives. Raises Unreachable where the network did not carry it, or not in time.
+async function reached(call) {
+  try {
+    return await call;
+  } catch (error) {
+    if (error instanceof SyntaxError) throw error; // an answer, but none of the API's
+    throw new Unreachable();
   }
 }
 
@@ -86,29 +59,30 @@ async function detailOf(answer) {
   }
 }
 
-const json = async (path, options) => (await request(path, options)).json();
+const json = async (path, options) => reached((await request(path, options)).json());
+const state = (path, options) => json(path, { patience: PATIENCE, ...options });
+const change = (path, options) => state(path, { method: "POST", ...options });
 
-export const health = () => json("health");
-export const job = (id) => json(`api/jobs/${id}/status`);
-export const analysis = (id) => json(`api/jobs/${id}/result/analysis.json`);
+export const health = () => state("health");
+export const job = (id) => state(`api/jobs/${id}/status`);
+export const analysis = (id) => state(`api/jobs/${id}/result/analysis.json`);
 // Whether the model can be printed at the size in `query`.
 export const report = (id, query) => json(`api/jobs/${id}/report${query}`);
-export const remove = (id) => request(`api/jobs/${id}`, { method: "DELETE" });
-export const queue = (first) => json(`api/queue?first=${first}`);
+export const remove = (id) => request(`api/jobs/${id}`, { method: "DELETE", patience: PATIENCE });
+export const queue = (first) => state(`api/queue?first=${first}`);
 // Begin no more jobs, or go on.
-export const pause = () => json("api/queue/pause", { method: "POST" });
-export const resume = () => json("api/queue/resume", { method: "POST" });
+export const pause = () => change("api/queue/pause");
+export const resume = () => change("api/queue/resume");
 export const prioritise = (id, priority) =>
-  json(`api/jobs/${id}/priority`, {
-    method: "POST",
+  change(`api/jobs/${id}/priority`, {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ priority }),
   });
-export const ask = (id, what) => json(`api/jobs/${id}/${what}`, { method: "POST" });
+export const ask = (id, what) => change(`api/jobs/${id}/${what}`);
 
 // Which paths this server has, older or newer than the page.
 export async function routes() {
-  const told = await json("./", { headers: { Accept: "application/json" } });
+  const told = await state("./", { headers: { Accept: "application/json" } });
   return new Set(told.routes.map((route) => route.path));
 }
 
@@ -116,9 +90,9 @@ export async function routes() {
 // there is none). A page of those with a tag may be short, and others still follow.
 export async function jobs(limit, before = null, tag = null) {
   const query = new URLSearchParams({ limit, ...(before && { before }), ...(tag && { tag }) });
-  const answer = await request(`api/jobs?${query}`);
+  const answer = await request(`api/jobs?${query}`, { patience: PATIENCE });
   const next = /<([^>]+)>/.exec(answer.headers.get("Link") ?? "")?.[1];
-  const rows = await answer.json();
+  const rows = await reached(answer.json());
   return { rows, next: next ? new URLSearchParams(next.split("?")[1]).get("before") : null };
 }
 
@@ -131,17 +105,15 @@ export function uploadName() {
 // Send one photo; `progress` is called with 0 to 1. XMLHttpRequest, because fetch does not tell how much has gone.
 export async function upload(file, fields, name, progress) {
   for (;;) {
-    const sent = key;
+    const sent = current();
     const answer = await send(file, fields, progress, { "Idempotency-Key": name, ...(sent && { "X-API-Key": sent }) });
-    if (answer.status === 201) return JSON.parse(answer.responseText);
-    if (answer.status === 401) {
-      const given = key !== sent ? key : await askForKey();
-      if (given) {
-        keep(given);
-        continue;
-      }
+    if (answer.status === 201) {
+      accepted(sent);
+      return JSON.parse(answer.responseText);
     }
-    throw new Refused(answer.status, detailIn(answer));
+    const detail = detailIn(answer);
+    if (answer.status === 401 && (await keyInsteadOf(sent, detail))) continue;
+    throw new Refused(answer.status, detail);
   }
 }
 
@@ -170,14 +142,14 @@ function detailIn(answer) {
 
 // The content at `path` as a blob: address, in memory until `release`.
 export async function blob(path) {
-  const url = URL.createObjectURL(await (await request(path)).blob());
+  const url = URL.createObjectURL(await reached((await request(path)).blob()));
   return { url, release: () => URL.revokeObjectURL(url) };
 }
 
 // An address that an <img>, a link or a loader can use. With a key that is a blob, since those cannot send headers;
 // `release` gives it back.
 export async function address(path) {
-  return key ? blob(path) : { url: path, release: () => {} };
+  return hasKey() ? blob(path) : { url: path, release: () => {} };
 }
 
 export const product = (id, name) => `api/jobs/${id}/result/${name}`;

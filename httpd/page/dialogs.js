@@ -24,10 +24,12 @@ export function confirmed(question) {
   return answered($("confirm"));
 }
 
-// An API key, or null. Enter means yes here, so the other button is none that a form knows.
+// An API key, or null; `why` the service refused the one before, or null. Enter means yes here, so the other button is
+// none that a form knows.
 $("no-key").addEventListener("click", () => $("ask-key").close());
 
-export async function askKey() {
+export async function askKey(why) {
   $("key").value = "";
+  $("key-refused").textContent = why ? `The service refused that key: ${why}.` : "";
   return (await answered($("ask-key"))) ? $("key").value.trim() : null;
 }

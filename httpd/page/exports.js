@@ -1,6 +1,8 @@
 // Other formats of a finished model, made by the server when they are asked for, and whether it can be printed.
 
 import * as api from "./api.js";
+import { busy } from "./busy.js";
+import { save } from "./files.js";
 import { fileName, percent } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -21,6 +23,8 @@ const REPAIRED = ["model.repaired.glb", "Download the repaired model", false];
 export class Exports {
   #job = null;
   #offered = null;
+  // They are made one after the other: a browser has six connections to a server, and the rest of the page needs some.
+  #turn = Promise.resolve();
 
   constructor() {
     $("formats").replaceChildren(
@@ -30,7 +34,7 @@ export class Exports {
         return item;
       }),
     );
-    $("check").addEventListener("click", () => this.#busy($("check"), () => this.#check()));
+    $("check").addEventListener("click", () => this.#busy($("check"), (job) => this.#check(job)));
   }
 
   // Offer them for this job, where this server makes them.
@@ -50,38 +54,25 @@ export class Exports {
     button.type = "button";
     button.textContent = label;
     button.addEventListener("click", () =>
-      this.#busy(button, async () => {
-        const job = this.#job;
-        const { url, release } = await api.blob(`${api.product(job.job_id, file)}${hasHeight ? query() : ""}`);
-        const link = document.createElement("a");
-        link.href = url;
-        link.download = fileName(job, file);
-        link.click();
-        setTimeout(release, 60000);
+      this.#busy(button, async (job) => {
+        save(await api.blob(`${api.product(job.job_id, file)}${hasHeight ? query() : ""}`), fileName(job, file));
       }),
     );
     return button;
   }
 
   async #busy(button, work) {
-    const label = button.textContent;
-    const id = this.#job.job_id;
-    button.disabled = true;
-    button.textContent = `${label} …`;
+    const job = this.#job;
     try {
-      await work();
+      await busy(button, () => (this.#turn = this.#turn.then(() => work(job), () => work(job))));
     } catch (error) {
-      if (id === this.#job.job_id) say(element("p", error.message, "refusal"));
-    } finally {
-      button.textContent = label;
-      button.disabled = false;
+      if (job.job_id === this.#job.job_id) say(element("p", error.message, "refusal"));
     }
   }
 
-  async #check() {
-    const id = this.#job.job_id;
-    const told = await api.report(id, query());
-    if (id !== this.#job?.job_id) return;
+  async #check({ job_id }) {
+    const told = await api.report(job_id, query());
+    if (job_id !== this.#job.job_id) return;
     if (told.printable) return say(element("p", "It can be printed at this size.", "good"), element("p", measured(told)));
     const problems = document.createElement("ul");
     problems.append(...told.problems.map((problem) => element("li", problem)));

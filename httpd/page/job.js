@@ -1,24 +1,19 @@
 // One job: its progress, then its model, views, files and facts, and what can be asked of it.
 
 import * as api from "./api.js";
+import { busy } from "./busy.js";
 import { confirmed } from "./dialogs.js";
 import { Exports } from "./exports.js";
 import { facts } from "./facts.js";
+import { VIEWS, showFiles } from "./files.js";
 import { Picture } from "./picture.js";
 import { Screen } from "./screen.js";
 import { showSteps } from "./steps.js";
 import * as words from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const VIEWS = ["front", "right", "back", "left"];
-const FILES = [
-  ["model.glb", "Model (GLB)"],
-  ["geometry.glb", "Bare mesh (GLB)"],
-  ["cutout.png", "Cut-out (PNG)"],
-  ...VIEWS.map((side, number) => [`view_${number}.png`, `View: ${side} (PNG)`]),
-  ["analysis.json", "Measurements (JSON)"],
-];
-const LOG = ["job.log", "Log"];
+// The first of them that is seen takes the focus of one that is hidden by what became of it.
+const BUTTONS = ["download", "make", "retry", "cancel"];
 
 export class JobView {
   #job = null;
@@ -35,9 +30,8 @@ export class JobView {
     this.#changed = changed;
     this.#tagged = tagged;
     this.#strip = strip((side) => this.#screen.look(side));
-    $("retry").addEventListener("click", () => this.#ask("retry"));
-    $("cancel").addEventListener("click", () => this.#ask("cancel"));
-    $("make").addEventListener("click", () => this.#ask("generate-3d"));
+    for (const [button, what] of [["retry", "retry"], ["cancel", "cancel"], ["make", "generate-3d"]])
+      $(button).addEventListener("click", () => this.#tried(() => busy($(button), () => api.ask(this.#job.job_id, what))));
     $("priority").addEventListener("change", (event) =>
       this.#tried(() => api.prioritise(this.#job.job_id, event.target.value)),
     );
@@ -79,21 +73,27 @@ export class JobView {
     $("job-about").textContent = ` · ${words.QUALITIES[job.quality] ?? job.quality} quality · ${words.ago(job.created_at)}`;
     $("job-about").title = words.exactly(job.created_at);
     showSteps(job);
-    this.#buttons(job);
     this.#screen.show(job);
+    this.#draw(job);
+    this.#buttons(job);
+  }
+
+  // What changes less often than the progress.
+  #draw(job) {
     const drawn = [job.job_id, job.status, job.stage, job.has_views, job.has_model, job.engine, job.notes, job.tags].join();
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
     this.#pictures(job);
     this.#tags(job);
     this.#made(job);
-    this.#files(job);
+    showFiles(job, (action) => this.#tried(action, job.job_id));
     this.#exports.show(job);
     facts(job, () => job.job_id === this.#job?.job_id);
   }
 
   #buttons(job) {
     const rests = words.isOver(job) || job.stage === "uploaded";
+    const focused = $("actions").contains(document.activeElement) ? document.activeElement : null;
     $("download").hidden = !job.has_model;
     $("make").hidden = !(job.stage === "uploaded" || job.stage === "views");
     $("retry").hidden = job.status !== "failed";
@@ -102,6 +102,7 @@ export class JobView {
     // Not while somebody is choosing.
     if (document.activeElement !== $("priority")) $("priority").value = job.priority;
     $("delete").hidden = !rests;
+    if (focused?.checkVisibility() === false) $(BUTTONS.find((id) => !$(id).hidden))?.focus({ preventScroll: true });
   }
 
   #pictures(job) {
@@ -132,18 +133,6 @@ export class JobView {
     $("made-by").hidden = !(job.engine && job.has_views && words.isOver(job));
     if (job.engine) $("made-by").textContent = words.madeBy(job.engine);
     $("notes").replaceChildren(...job.notes.map((note) => element("li", note)));
-  }
-
-  #files(job) {
-    const shown = job.has_model ? FILES : job.stage === "views" ? FILES.slice(1, -1) : [];
-    const files = job.status === "failed" ? [LOG] : shown.length ? [...shown, LOG] : [];
-    $("files-of").hidden = !files.length;
-    $("downloads").replaceChildren(...files.map(([name, label]) => item(link(job, name, label))));
-    if (job.has_model) link(job, "model.glb", "Download GLB", $("download"));
-  }
-
-  async #ask(what) {
-    await this.#tried(() => api.ask(this.#job.job_id, what));
   }
 
   // Do it; a refusal is told where the job that it is about is still shown.
@@ -182,26 +171,6 @@ function strip(turn) {
     return new Picture(item.querySelector("img"));
   });
   return { photo: pictures[0], views: pictures.slice(1) };
-}
-
-function link(job, name, label, made = document.createElement("a")) {
-  made.textContent = label;
-  made.href = api.product(job.job_id, name);
-  made.download = words.fileName(job, name);
-  made.onclick = api.hasKey() ? (event) => save(event, made, api.product(job.job_id, name)) : null;
-  return made;
-}
-
-// With a key the link cannot fetch the file itself.
-async function save(event, made, path) {
-  if (!path || made.href.startsWith("blob:")) return;
-  event.preventDefault();
-  const { url, release } = await api.address(path);
-  const once = document.createElement("a");
-  once.href = url;
-  once.download = made.download;
-  once.click();
-  setTimeout(release, 60000);
 }
 
 function element(tag, text) {

@@ -16,7 +16,8 @@ export class JobList {
   #pages = 1;
   #marked = null;
   #tag = null;
-  #expected = new Map();
+  #running = new Map();
+  #waiting = new Map();
   #news = [];
 
   // `changed` is called where more is to be shown.
@@ -28,6 +29,11 @@ export class JobList {
       this.#pages++;
       changed();
     });
+  }
+
+  // Whether there is no job at all.
+  get isEmpty() {
+    return !this.#tag && !this.#rows.size;
   }
 
   get newest() {
@@ -52,11 +58,13 @@ export class JobList {
     } while (older && jobs.length < PAGE * this.#pages);
     const { waiting, running } = await queue;
     if (tag !== this.#tag) return; // another look is on its way
-    this.#expected = new Map([...waiting, ...running].map((job) => [job.job_id, job]));
+    this.#running = new Map(running.map((job) => [job.job_id, job]));
+    this.#waiting = new Map(waiting.map((job) => [job.job_id, job]));
     const seen = new Set(jobs.map((job) => job.job_id));
     for (const [id, row] of this.#rows) if (!seen.has(id)) this.#forget(id, row);
     jobs.forEach((job, place) => this.#place(job, place));
     this.#none.hidden = jobs.length > 0;
+    this.#none.textContent = tag ? `No models with the tag ${tag}.` : "No models yet.";
     this.#older.hidden = !older;
   }
 
@@ -92,8 +100,8 @@ export class JobList {
     row.querySelector(".row-name").textContent = job.name;
     const moving = isMoving(job);
     const state = row.querySelector(".row-state");
-    const words = moving && job.status === "processing" ? `${stateOf(job)} · ${percent(job.progress)}` : stateOf(job);
-    const told = this.#expected.get(job.job_id);
+    const told = this.#running.get(job.job_id) ?? this.#waiting.get(job.job_id);
+    const words = moving ? this.#doing(job) : stateOf(job);
     const when = told?.estimate && `ready in ${about(told.estimate.finish)}`;
     const rank = told && told.priority !== "normal" && `${told.priority} priority`;
     state.textContent = [words, moving ? when : ago(job.created_at), rank].filter(Boolean).join(" · ");
@@ -108,6 +116,13 @@ export class JobList {
     const before = this.#states.get(job.job_id);
     if (before && before !== job.status && isOver(job)) this.#news.push(`${job.name}: ${stateOf(job)}`);
     this.#states.set(job.job_id, job.status);
+  }
+
+  // What is done with a job that goes on. Only the queue knows whether it waits: a summary tells the stage either way.
+  // Of those that wait, the first are numbered.
+  #doing(job) {
+    if (this.#running.has(job.job_id)) return `${stateOf(job)} · ${percent(job.progress)}`;
+    return stateOf({ ...job, status: "pending", queue_position: this.#waiting.get(job.job_id)?.position });
   }
 
   #mark(id, row) {

@@ -1,7 +1,8 @@
 // When to look again: the server says so (EventSource) where it can, else once a second.
 // What is shown is always read from the API; an event only says that something changed.
 
-import { hasKey, routes } from "./api.js";
+import { routes } from "./api.js";
+import { hasKey } from "./key.js";
 
 const EVENTS = "api/events";
 const EVERY = 1000;

@@ -2,9 +2,11 @@
 
 import * as api from "./api.js";
 import { askKey } from "./dialogs.js";
+import * as key from "./key.js";
 import { JobList } from "./list.js";
 import { JobView } from "./job.js";
 import { Watch } from "./live.js";
+import { askAgain } from "./picture.js";
 import { QueueView } from "./queue.js";
 import { showService } from "./service.js";
 import { Uploads } from "./uploads.js";
@@ -23,12 +25,13 @@ const view = new JobView({
   gone: (id) => {
     if (selected() !== id) return watch.now(); // another one is looked at by now
     location.hash = "";
+    $("gone").hidden = true; // a look that was under way may have missed it
     // The button that had the focus goes with the job.
     $("jobs-heading").focus({ preventScroll: true });
     watch.now();
   },
 });
-new Uploads({
+const uploads = new Uploads({
   accepted: (job, isFirst) => {
     // On a phone a batch is better watched in the list.
     if (isFirst && (WIDE.matches || job.alone)) location.hash = job.job_id;
@@ -55,16 +58,18 @@ $("tag-shown").addEventListener("click", () => {
 let first = true;
 
 async function look() {
-  $("key-button").hidden = !(api.hasKey() || api.keyDeclined());
-  $("key-button").textContent = api.hasKey() ? "Forget the API key" : "Enter an API key";
+  const wanted = selected();
   try {
     const reading = api.queue(ESTIMATED);
     const [health, waits] = await Promise.all([api.health(), reading, list.refresh(reading), showSelected()]);
     showService(health);
+    uploads.limit = health.max_upload_bytes ?? null; // an older server does not tell
     queue.show(waits, health.engine);
+    if (!$("trouble").hidden) askAgain();
     $("trouble").hidden = true;
     list.announce($("said"));
-    if (first && !selected() && WIDE.matches && list.newest) {
+    document.body.toggleAttribute("data-empty", list.isEmpty);
+    if (first && !wanted && !selected() && WIDE.matches && list.newest) {
       history.replaceState(null, "", `#${list.newest}`);
       await showSelected();
     }
@@ -73,6 +78,13 @@ async function look() {
   } catch (error) {
     tell(error);
   }
+  showKeyButton();
+}
+
+function showKeyButton() {
+  $("key-button").hidden = !(key.hasKey() || key.keyDeclined());
+  const another = key.keyRefused() ? "Enter another API key" : "Enter an API key";
+  $("key-button").textContent = key.hasKey() ? "Forget the API key" : another;
 }
 
 // Two may read the same job at once (a look, and a new address), and the older answer may come last.
@@ -96,6 +108,7 @@ async function showSelected() {
     if (id !== selected() || turn < shown) return;
     shown = turn;
     view.show(job);
+    $("gone").hidden = true;
     const far = words.isMoving(job) ? `${words.percent(job.progress)} ` : "";
     document.title = `${far}${job.name} · ProtoScale`;
   } catch (error) {
@@ -105,15 +118,21 @@ async function showSelected() {
     view.close();
     history.replaceState(null, "", location.pathname);
     document.body.dataset.showing = "list";
+    document.title = "ProtoScale";
     $("welcome").hidden = false;
+    $("gone").textContent = "This model is no longer here: it was deleted, or the link to it is wrong.";
+    $("gone").hidden = false;
   }
 }
 
+function wordsFor(error) {
+  if (error instanceof api.Unreachable) return "The service does not answer. Trying again; nothing that was accepted is lost.";
+  if (error.status === 401) return "This service wants an API key. Enter one with the button at the top.";
+  return error.message;
+}
+
 function tell(error) {
-  const words =
-    error instanceof api.Unreachable
-      ? "The service does not answer. Trying again; nothing that was accepted is lost."
-      : error.message;
+  const words = wordsFor(error);
   if ($("trouble").textContent !== words) $("trouble").textContent = words;
   $("trouble").hidden = false;
   if (!(error instanceof api.Unreachable) && !(error instanceof api.Refused)) console.error(error);
@@ -130,10 +149,10 @@ addEventListener("hashchange", async () => {
   }
 });
 
-api.onKeyWanted(askKey);
+key.onKeyWanted(askKey);
 $("key-button").addEventListener("click", async () => {
-  if (!api.hasKey()) return api.enterKey().then(() => watch.now());
-  api.forgetKey();
+  if (!key.hasKey()) return key.enterKey().then(() => watch.now());
+  key.forgetKey();
   location.reload();
 });
 watch.start();

@@ -2,6 +2,8 @@
 // One request each, not one for all: each has its bar, and a connection that breaks costs one photo's bytes.
 
 import * as api from "./api.js";
+import { listenForDrops } from "./drops.js";
+import { mebibytes } from "./words.js";
 
 const AT_ONCE = 2;
 const TRIES = 5;
@@ -25,6 +27,8 @@ export class Uploads {
   #accepted;
   #queue = [];
   #sending = 0;
+  // The largest photo that the service takes, in bytes; null where it does not say.
+  limit = null;
 
   // `accepted(job, isFirst)` is called with the status object of each job, `isFirst` for the first of its batch.
   constructor({ accepted }) {
@@ -38,7 +42,7 @@ export class Uploads {
       const files = [...(event.clipboardData?.files ?? [])];
       if (files.length) this.add(files);
     });
-    this.#listenForDrops();
+    listenForDrops({ dropped: (files) => this.add(files), failed: (name, why) => this.#refused(this.#row(name), name, why) });
   }
 
   add(files) {
@@ -47,7 +51,7 @@ export class Uploads {
     files.forEach((file, place) => {
       const alone = files.length === 1;
       const fields = { ...wishes, ...(name && { name: alone ? name : `${name} ${place + 1}` }) };
-      this.#queue.push({ file, fields, row: this.#row(file), isFirst: place === 0, alone });
+      this.#queue.push({ file, fields, row: this.#row(file.name), isFirst: place === 0, alone });
     });
     // Tags, priority and the rest are kept for the next photos; a name is for these.
     $("upload-name").value = "";
@@ -69,6 +73,7 @@ export class Uploads {
     const name = api.uploadName();
     for (let tried = 1; ; tried++) {
       try {
+        await this.#check(file);
         const job = await api.upload(file, fields, name, (share) => (bar.value = share));
         row.remove();
         this.#accepted({ ...job, alone }, isFirst);
@@ -79,54 +84,53 @@ export class Uploads {
           await new Promise((resolve) => setTimeout(resolve, PAUSE * tried));
           continue;
         }
-        this.#refused(row, file, error);
+        this.#refused(row, file.name, error.message);
         return;
       }
     }
   }
 
-  #row(file) {
+  // Raises an Error with words for people where it need not be sent. Before each try: files change meanwhile.
+  async #check(file) {
+    if (this.limit !== null && file.size > this.limit)
+      throw new Error(`${mebibytes(file.size)}; this service takes at most ${mebibytes(this.limit)}. Send a smaller one.`);
+    if (!(await isReadable(file))) throw new Error("it is empty or cannot be read. Was it moved or changed since? Choose it again.");
+  }
+
+  #row(name) {
     const row = document.createElement("li");
     const words = document.createElement("span");
     const bar = document.createElement("progress");
-    words.textContent = file.name;
+    words.textContent = name;
     bar.value = 0;
-    bar.setAttribute("aria-label", `Sending ${file.name}`);
+    bar.setAttribute("aria-label", `Sending ${name}`);
     row.append(words, bar);
     $("sending").append(row);
     return row;
   }
 
-  #refused(row, file, error) {
+  #refused(row, name, why) {
     const words = document.createElement("span");
     const close = document.createElement("button");
-    words.textContent = `${file.name}: ${error.message}`;
+    words.textContent = `${name}: ${why}`;
     close.type = "button";
     close.className = "quiet";
     close.textContent = "OK";
-    close.addEventListener("click", () => row.remove());
+    close.addEventListener("click", () => {
+      row.remove();
+      ($("sending").querySelector(".refused button") ?? $("files")).focus({ preventScroll: true });
+    });
     row.className = "refused";
     row.setAttribute("role", "alert");
     row.replaceChildren(words, close);
   }
+}
 
-  #listenForDrops() {
-    let depth = 0;
-    const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
-    const curtain = (shown) => ($("curtain").hidden = !shown);
-    addEventListener("dragenter", (event) => {
-      if (holdsFiles(event)) curtain(++depth > 0);
-    });
-    addEventListener("dragleave", (event) => {
-      if (holdsFiles(event)) curtain(--depth > 0);
-    });
-    addEventListener("dragover", (event) => holdsFiles(event) && event.preventDefault());
-    addEventListener("drop", (event) => {
-      if (!holdsFiles(event)) return;
-      event.preventDefault();
-      depth = 0;
-      curtain(false);
-      this.add([...event.dataTransfer.files]);
-    });
+// Whether its first byte can be had. Of a file that is gone Chromium gives none, without an error, and a size of 0.
+async function isReadable(file) {
+  try {
+    return (await file.slice(0, 1).arrayBuffer()).byteLength === 1;
+  } catch {
+    return false;
   }
 }

@@ -85,5 +85,8 @@ export const percent = (value) => `${Math.round(value)} %`;
 export const bytes = (value) =>
   value >= 1e9 ? `${(value / 1e9).toFixed(1)} GB` : `${Math.max(1, Math.round(value / 1e6))} MB`;
 
+// As servers count them; rounded up, so that what is a little too large does not look like the limit.
+export const mebibytes = (value) => `${numbers.format(Math.ceil((10 * value) / 2 ** 20) / 10)}\u00a0MiB`;
+
 // Sides in metres; a model that was never measured has no true scale, so three significant digits are plenty.
 export const size = (sides) => `${sides.map((side) => Number(side.toPrecision(3))).join(" × ")} m`;

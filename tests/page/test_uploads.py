@@ -8,13 +8,14 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.page.browser import (
     MARKS,
     SHAPE,
     choose,
     frozen,
+    held_back,
     is_ready,
     is_shown,
     keep,
@@ -147,3 +148,66 @@ def test_tags_names_priorities_and_estimates(
         expect(row(page, model)).to_be_visible()
         expect(page.locator("#tag-shown")).to_be_hidden()
     service.spool.remove(job)
+
+
+def drag(page: Page, *paths: Path) -> None:
+    """Drop real files and folders, as a file manager does."""
+    devtools = page.context.new_cdp_session(page)
+    thing = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        devtools.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": thing})
+    devtools.detach()
+
+
+def test_a_folder_is_dropped(page: Page, service: Service, tmp_path: Path) -> None:
+    folder = tmp_path / "holiday"
+    (folder / "more").mkdir(parents=True)
+    (folder / "one.png").write_bytes(picture((200, 160)))
+    (folder / "more" / "two.PNG").write_bytes(picture((160, 200)))
+    (folder / ".hidden.png").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("no picture either")
+    (empty := tmp_path / "nothing").mkdir()
+    drag(page, folder, empty)
+    refused = page.locator("#sending .refused")
+    expect(refused).to_have_text(re.compile("^nothing: there is no photo in this folder"))
+    for name in ("one.png", "two.PNG"):
+        made = page.locator("#jobs li", has_text=name)
+        expect(made).to_have_attribute("data-status", "completed")
+        service.spool.remove(str(made.get_attribute("data-job")))
+    expect(refused).to_have_count(1)
+
+
+def test_what_cannot_be_sent_is_told_at_once(page: Page, service: Service, tmp_path: Path) -> None:
+    """A file that went away after it was chosen, and one that the service would refuse for its size."""
+    photos = [tmp_path / f"{name}.png" for name in ("one", "two", "gone")]
+    for photo in photos:
+        photo.write_bytes(picture((200, 160)))
+    with held_back(page, "**/api/upload"):
+        page.locator("#files").set_input_files(photos)
+        expect(page.locator("#sending li")).to_have_count(3)
+        photos[-1].unlink()  # it waits for its turn: two are sent at a time
+    refused = page.locator("#sending .refused")
+    expect(refused).to_contain_text("gone.png: it is empty or cannot be read")
+    refused.get_by_role("button").click()
+    expect(page.locator("#files")).to_be_focused()
+    for name in ("one.png", "two.png"):
+        made = page.locator("#jobs li", has_text=name)
+        expect(made).to_have_attribute("data-status", "completed")
+        service.spool.remove(str(made.get_attribute("data-job")))
+
+    def small(route: Route) -> None:
+        route.fulfill(json={**route.fetch().json(), "max_upload_bytes": 3 << 19})
+
+    page.route("**/health", small)
+    with page.expect_response("**/health"):
+        page.reload()
+    page.locator("#devices li").first.wait_for()
+    large = tmp_path / "large, with a name that is long enough for two lines of the list.png"
+    large.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2 << 20))
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if "upload" in request.url else None)
+    page.locator("#files").set_input_files(large)
+    expect(refused).to_contain_text("2.1 MiB; this service takes at most 1.5 MiB")
+    assert not sent
+    place = refused.get_by_role("button").bounding_box()
+    assert place and place["height"] < 50  # one line: OK, and not O above K
