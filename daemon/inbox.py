@@ -189,10 +189,6 @@ class Inbox:
         return resting >= self._settle
 
     def _take(self, path: Path) -> Job:
-        if not os.access(
-            path.parent, os.W_OK, effective_ids=True
-        ):  # before a draft is made for it, at each look
-            raise PermissionError(errno.EACCES, "it may not be moved", str(path))
         with path.open("rb", buffering=0) as file:
             head = file.read(picture.HEAD)
         suffix = picture.suffix_of(head)
@@ -217,14 +213,8 @@ class Inbox:
     def _complain(self, path: Path, error: OSError) -> None:
         if path not in self._told:
             self._told.add(path)
-            advice = _right_missing(path) if error.errno in _RIGHTS else "it is tried again"
+            advice = "make it readable for this user" if error.errno in _RIGHTS else "it is tried again"
             log.warning("%s stays as it is: %s; %s", path, error.strerror, advice)
-
-
-def _right_missing(path: Path) -> str:
-    if not os.access(path, os.R_OK, effective_ids=True):
-        return "make it readable for this user"
-    return f"let this user take files out of its folder: chmod g+w {path.parent}"
 
 
 def _is_job(entry: os.DirEntry[str]) -> bool:

@@ -28,7 +28,6 @@ from daemon.inquest import Ending, Inquest, put_back
 from daemon.process import EX_CONFIG
 from daemon.service_record import ServiceRecord
 from daemon.stall import Stalls
-from daemon.strangers import Strangers
 from daemon.upkeep import Upkeep
 from daemon.wake import Wake, watch
 from spool import durable, filesystem, layout, lock
@@ -68,7 +67,6 @@ class Supervisor:
         self.exit_code = 0
         self.drain = Drain(config.drain_limit)
         self.upkeep = Upkeep(config)
-        self.strangers = Strangers()
         self._bulletin = Bulletin(config, self.engine, systemd)
         self._systemd = systemd
         self._reload_asked = False
@@ -203,13 +201,12 @@ class Supervisor:
             self.inbox.prepare()
 
     def sweep(self) -> None:
-        """Now and then: delete what is beyond the limits, have the ballast whole again, see whose jobs wait."""
+        """Now and then: delete what is beyond the limits, and have the ballast whole again."""
         self.upkeep.look(self.spool)
-        self.strangers.look(self.spool.root)
 
     def tell(self) -> None:
         """Write `supervisor.json` when something changed, and keep systemd informed."""
-        notes = (*self.strangers.notes, *(self.fleet.notes if self.fleet else ()))
+        notes = self.fleet.notes if self.fleet else ()
         self._bulletin.tell(self.spool, self.crews, self.drain.is_on, notes)
 
     def rest(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -57,6 +58,7 @@ def create(root: Path, name: str, role: str) -> str:
     if not folder.exists():
         durable.make_folder(folder)
         folder.chmod(0o700)
+        _give_to_owner(root, folder)
     path = _path(root, name)
     if path.exists():
         raise InvalidRequest(f"there is a key called {name!r} already; revoke it first, or take another name")
@@ -64,6 +66,7 @@ def create(root: Path, name: str, role: str) -> str:
     created = datetime.now(timezone.utc).isoformat(timespec="seconds")
     durable.replace_json(path, asdict(Key(name, role, created, _digest(token))))
     path.chmod(0o600)
+    _give_to_owner(root, path)
     return token
 
 
@@ -105,3 +108,10 @@ def _read(path: Path) -> Key | None:
         return Key(**json.loads(path.read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
+
+
+def _give_to_owner(root: Path, path: Path) -> None:
+    """Keys made by root belong to whoever owns the spool: the server does not run as root, and must read them."""
+    if os.geteuid() == 0:
+        owner = root.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)

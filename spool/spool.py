@@ -69,8 +69,7 @@ class Spool(Reader):
         """Take the first job waiting in `folder`, or None where nothing waits that is not resting.
 
         The first by priority and age (`spool.priority`), or the first of `line` that is still there. A job whose
-        request cannot be read any more goes to `failed/` with the reason, and the next is taken; the next is also
-        taken where a job is another user's, and may not be moved.
+        request cannot be read any more goes to `failed/` with the reason, and the next is taken.
         """
         for job_id in line_in(self.root, folder) if line is None else line:
             if self.rest_left(folder, job_id):
@@ -90,12 +89,10 @@ class Spool(Reader):
     def rest_left(self, folder: str, job_id: str) -> float:
         """Seconds until a waiting job may be claimed: it rests between two attempts.
 
-        For what is no job (gone, or a dropped file that is called like one, which the inbox takes in) and for the
-        job of another user, which we may not move (`daemon.strangers` tells of it), it is long.
+        For what is no job (gone, or a dropped file that is called like one, which the inbox takes in) it is long.
         """
         path = f"{self.root}/{folder}/{job_id}"
-        # To move a directory is to write its `..`. With the dot, what is no directory is none that we may move.
-        if not os.access(f"{path}/.", os.W_OK, effective_ids=True):
+        if not os.path.isdir(path):  # noqa: PTH112 (each claim asks)
             return LONGEST_REST
         return Trouble.read(Path(path)).rest_left
 

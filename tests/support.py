@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,20 +21,6 @@ from spool.settings import read
 from spool.spool import Spool
 
 T = TypeVar("T")
-
-
-@contextmanager
-def without_root(folder: Path) -> Iterator[None]:
-    """Root may do everything, so as root this runs as nobody, in a folder that nobody owns."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.chown(folder, 65534, -1)
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def until(what: Callable[[], T], seconds: float = 20.0) -> T:

@@ -40,11 +40,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`| head`) has seen enough. Python would complain once more while it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.OK
-    except PermissionError as error:
-        complain(
-            f"{error.filename} may not be changed by this user; run it as its owner (`sudo -u ...`), or as root"
-        )
-        return exits.CONFIG
     except (SpoolError, DaemonError) as error:
         complain(str(error))
         return _code(error)
@@ -98,23 +93,6 @@ def _command(options: argparse.Namespace) -> int:
         from daemon.cli import systemd
 
         return systemd.run(options)
-    if name == "mcp":
-        from daemon.cli import mcp
-
-        return mcp.run()
-    if name == "doctor":
-        from daemon.cli import doctor
-
-        return doctor.run(options.json, options.gpu)
-    from daemon.cli.owner import acting_for_owner
-    from spool.settings import SpoolSettings, read
-
-    with acting_for_owner(read(SpoolSettings).spool):
-        return _spool_command(name, options)
-
-
-def _spool_command(name: str, options: argparse.Namespace) -> int:
-    """One that touches nothing but the spool."""
     if name == "keys":
         from daemon.cli import keys
 
@@ -123,6 +101,14 @@ def _spool_command(name: str, options: argparse.Namespace) -> int:
         from daemon.cli import cluster
 
         return cluster.run(options)
+    if name == "mcp":
+        from daemon.cli import mcp
+
+        return mcp.run()
+    if name == "doctor":
+        from daemon.cli import doctor
+
+        return doctor.run(options.json, options.gpu)
     if name in ("queue", "pause", "resume", "prioritise"):
         from daemon.cli import queue
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from daemon.cli import exits
 from daemon.cli.names import resolve
-from daemon.cli.owner import acting_for_owner
 from spool.errors import InvalidRequest, NoSuchJob, WrongState
 from spool.export import OBJ_PARTS, REPORT, Export
 from spool.reader import Found
@@ -62,28 +60,26 @@ def run(chosen: argparse.Namespace) -> int:
     if state_of(found) != COMPLETED or not found.job.request.model:
         raise WrongState(f"job {found.job.id} has no finished model (it is in {found.folder})")
     try:
-        with acting_for_owner(spool.root):
-            made = make(found.job.path, export)
-            parts = _obj_parts(found) if chosen.format == "obj" else []
-        for path in _copies(made, parts, chosen.out) if chosen.out else (made, *parts):
-            print(path)
+        path = make(found.job.path, export)
+        copied = [_copy(path, chosen.out)] if chosen.out else [path]
+        if chosen.format == "obj":
+            copied += _obj_parts(found, chosen.out)
     except FileNotFoundError:
         raise NoSuchJob(found.job.id) from None  # deleted meanwhile
+    for one in copied:
+        print(one)
     return exits.OK
 
 
-def _obj_parts(found: Found) -> list[Path]:
+def _obj_parts(found: Found, out: Path | None) -> list[Path]:
     """The material and textures that the OBJ names, which lie beside it."""
     from daemon.export import make
 
     material = make(found.job.path, Export.of(OBJ_PARTS[0], ()))
     named = [part for part in OBJ_PARTS[1:] if part in material.read_text()]
-    return [material, *(make(found.job.path, Export.of(part, ())) for part in named)]
-
-
-def _copies(made: Path, parts: Sequence[Path], out: Path) -> list[Path]:
-    folder = out if out.is_dir() else out.parent
-    return [_copy(made, out), *(_copy(part, folder) for part in parts)]
+    parts = [material, *(make(found.job.path, Export.of(part, ())) for part in named)]
+    folder = out if out is None or out.is_dir() else out.parent
+    return [_copy(part, folder) if folder else part for part in parts]
 
 
 def _copy(path: Path, out: Path) -> Path:

@@ -11,14 +11,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from daemon.cli import exits
 from daemon.cli.names import short
-from daemon.cli.owner import acting_for_owner
 from daemon.cli.progress import Line
 from spool import command, layout, lock, picture
-from spool.draft import Draft
 from spool.errors import InvalidRequest, SpoolFull
 from spool.escape import escaped
 from spool.job import Job, Request, check_name
@@ -104,41 +102,31 @@ def _unreadable(error: OSError) -> None:
 def queue(spool: Spool, file: Path, options: argparse.Namespace) -> Job:
     """Copy `file` into a new job in the inbox. Raises InvalidRequest for what is no picture."""
     try:
-        source = file.open("rb")
+        with file.open("rb") as source:
+            suffix = picture.suffix_of(source.read(picture.HEAD))
+            source.seek(0)
+            if suffix is None:
+                raise InvalidRequest(f"{file} is not a picture: its content is none of {picture.ACCEPTED}")
+            request = Request.new(
+                source="cli",
+                name=check_name(options.name) if options.name else file.name,
+                suffix=suffix,
+                quality=options.quality,
+                seed=options.seed,
+                remove_bg=not options.keep_background,
+                allow_lower=options.allow_lower,
+                tags=tuple(options.tags),
+            )
+            draft = spool.draft(request)
+            try:
+                with draft.input.open("wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+                return draft.publish(layout.INBOX, options.priority)
+            except BaseException:
+                draft.discard()
+                raise
     except OSError as error:
-        raise InvalidRequest(f"{file} cannot be read: {error.strerror}") from None
-    with source:
-        suffix = picture.suffix_of(source.read(picture.HEAD))
-        source.seek(0)
-        if suffix is None:
-            raise InvalidRequest(f"{file} is not a picture: its content is none of {picture.ACCEPTED}")
-        request = Request.new(
-            source="cli",
-            name=check_name(options.name) if options.name else file.name,
-            suffix=suffix,
-            quality=options.quality,
-            seed=options.seed,
-            remove_bg=not options.keep_background,
-            allow_lower=options.allow_lower,
-            tags=tuple(options.tags),
-        )
-        try:
-            with acting_for_owner(spool.root):
-                return _copied(source, spool.draft(request), options.priority)
-        except PermissionError:
-            raise  # the spool refused, and not the photo
-        except OSError as error:
-            raise InvalidRequest(f"{file} cannot be queued: {error.strerror}") from None
-
-
-def _copied(source: BinaryIO, draft: Draft, priority: str) -> Job:
-    try:
-        with draft.input.open("wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-        return draft.publish(layout.INBOX, priority)
-    except BaseException:
-        draft.discard()
-        raise
+        raise InvalidRequest(f"{file} cannot be queued: {error.strerror}") from None
 
 
 def _wait_for_all(spool: Spool, work: list[tuple[Job, Photo]], options: argparse.Namespace) -> int:
