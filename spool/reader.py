@@ -15,7 +15,7 @@ from typing import BinaryIO
 from spool import layout, small
 from spool.errors import InvalidRequest, NoSuchJob
 from spool.ids import is_job_id, only
-from spool.job import Job, Request
+from spool.job import Job, Request, unreadable
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING
 from spool.status import Status
 
@@ -53,7 +53,7 @@ class Reader:
         return sorted(path.name for path in (self.root / RUNNING).iterdir() if path.is_dir())
 
     def find(self, job_id: str) -> Found:
-        """Where a job lies and what is known of it. Raises NoSuchJob.
+        """Where a job lies and what is known of it. Raises NoSuchJob, and InvalidRequest for a damaged request.
 
         A job may move while we look, so the folders are walked in the order jobs move, several times.
         """
@@ -64,6 +64,8 @@ class Reader:
                         content = small.read(f"{place}/{layout.REQUEST}")
                     except (FileNotFoundError, NotADirectoryError):
                         continue
+                    except PermissionError:
+                        raise unreadable(Path(place)) from None
                     job = Job(Path(place), Request.parse(content))
                     return Found(job, folder, worker, Status.read(job.path))
         raise NoSuchJob(job_id)
