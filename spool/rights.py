@@ -35,7 +35,7 @@ def obstacle(path: Path) -> str:
     """What keeps this user from moving `path` out of its folder, and what to do; empty where nothing does."""
     folder = path.parent
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
-        return f"this user may not move anything out of {folder}; `{_open_to_us(folder)}`"
+        return f"{_user(os.geteuid())} may not move anything out of {folder}; `{_open_to_us(folder)}`"
     if _sticks(str(path)):
         whose, bare = owner(path), shlex.quote(str(folder))
         return f"{folder} has the sticky bit, so only {whose} may move it out of there; `chmod -t {bare}`"

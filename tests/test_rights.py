@@ -182,7 +182,7 @@ def test_a_dropped_folder_that_nothing_may_be_moved_out_of_is_told_with_what_is_
         assert not inbox.settling
         assert left_in_tmp(spool.root) == []
     (told,) = [record.message for record in caplog.records]
-    assert f"may not move anything out of {photo.parent}; `" in told
+    assert f"{rights.owner(spool.root)} may not move anything out of {photo.parent}; `" in told
     assert f"chmod g+rwx {photo.parent}`" in told
     assert "readable" not in told
     photo.parent.chmod(0o755)
