@@ -40,6 +40,8 @@ def obstacle(path: Path) -> str:
         whose, bare = owner(path), shlex.quote(str(folder))
         return f"{folder} has the sticky bit, so only {whose} may move it out of there; `chmod -t {bare}`"
     if path.is_dir() and not os.access(path, _FULL, effective_ids=True):
+        if path.stat().st_uid == os.geteuid():
+            return f"its owner may not write it; `chmod -R u+rwX {shlex.quote(str(path))}`"
         return f"it belongs to {owner(path)}; `{give_to_us(path)}`"
     return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import tempfile
@@ -16,10 +17,12 @@ from daemon.almanac import Almanac
 from daemon.barred import Barred
 from daemon.config import Config
 from daemon.inbox import Inbox
+from daemon.supervisor import Supervisor
 from spool import rights
 from spool.draft import resume_adoptions, spare
 from spool.errors import InvalidRequest, SpoolUnusable
 from spool.job import Job
+from spool.notify import Systemd
 from spool.reader import LOOKED_THROUGH
 from spool.spool import Spool
 from spool.status import Status, count_attempt, read_attempts
@@ -75,12 +78,36 @@ def test_people_are_told_which_job_it_is_and_what_to_do_until_it_is_done(
     for _ in range(3):
         seen.look(spool)
         (note,) = seen.notes
-        assert f"chown -R {rights.owner(spool.root)}:" in note
-        assert str(path) in note
+        assert f"`chmod -R u+rwX {path}`" in note
     assert len(caplog.records) == 1
     path.chmod(0o755)
     seen.look(spool)
     assert seen.notes == ()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to give a job away")
+def test_a_job_of_another_user_is_told_with_whose_it_is(spool: Spool) -> None:
+    path, seen = submit(spool).path, Barred()
+    os.seteuid(0)
+    os.chown(path, 0, 0)
+    os.seteuid(65534)
+    seen.look(spool)
+    (note,) = seen.notes
+    assert "it belongs to root; `chown -R " in note
+    assert str(path) in note
+
+
+def test_the_supervisor_starts_beside_such_jobs_and_its_board_names_them(spool: Spool) -> None:
+    waits = bar(submit(spool))
+    submit(spool)
+    runs = bar(claim(spool))
+    supervisor = Supervisor(
+        config(spool.root, ENGINE="silhouette", U2NET_HOME=str(spool.root)), Systemd({}), with_http=False
+    )
+    supervisor.recover()
+    supervisor.tell()
+    notes = json.loads((spool.root / "supervisor.json").read_text())["notes"]
+    assert [path.name in "".join(notes) for path in (waits, runs)] == [True, True]
 
 
 def test_of_many_the_first_are_named(spool: Spool) -> None:
