@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli import exits, refusal
+from daemon.cli import exits, refusal, service
 from daemon.cli.__main__ import main
 from spool.spool import Spool
 from tests.support import picture, submit, without_root
@@ -140,6 +140,15 @@ def test_a_photo_that_cannot_be_read_is_the_photos_trouble(
     with without_root(root):
         assert main(["submit", "--no-wait", str(photo)]) == exits.USAGE
     assert f"{photo} cannot be read: Permission denied" in capsys.readouterr().err
+
+
+def test_what_ends_a_service_is_no_refusal(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(no_http: bool) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", str(root / "tmp"))
+
+    monkeypatch.setattr(service, "run", refuse)
+    with pytest.raises(PermissionError):
+        main(["run"])
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from daemon.barred import Barred
 from daemon.config import Config
 from daemon.inbox import Inbox
 from daemon.supervisor import Supervisor
-from spool import rights
+from spool import lock, rights
 from spool.draft import resume_adoptions, spare
 from spool.errors import InvalidRequest, SpoolUnusable
 from spool.job import Job
@@ -189,6 +189,9 @@ def test_a_supervisor_says_at_once_that_the_folders_are_not_its_own(spool: Spool
     (spool.root / "running" / "w").chmod(0o555)
     with pytest.raises(SpoolUnusable, match=r"running/w, which belongs to .*chown -R"):
         rights.check_folders(spool.root)
+    (spool.root / "supervisor.lock").touch(0o444)
+    with pytest.raises(SpoolUnusable, match=r"supervisor.lock may not be written by this user; `chown -R"):
+        lock.take(spool.root)
 
 
 def dropped(spool: Spool, mode: int) -> Path:

@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         from daemon.cli.refusal import refusal
 
-        refused = refusal(error)
+        # A service that an error ends is started again, which that code would forbid, and its log has the traceback.
+        refused = None if options.command in ("run", "serve") else refusal(error)
         if refused is None:
             raise
         complain(refused[0])
