@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon.errors import BadJob, DaemonError
-from spool import durable, layout
+from spool import durable, layout, rights
 from spool.errors import SpoolError
 from spool.export import OBJ_PARTS, REPORT, Export
 from spool.job import Job
@@ -48,9 +48,15 @@ def make(job: Path, export: Export) -> Path:
         if not path.exists():
             for leftover in job.glob(f".{export.file_name}.*.aside"):
                 leftover.unlink()  # a maker was killed; nobody else writes it while the lock is held
-            durable.replace(path, _content(job, export))
+            _publish(path, _content(job, export))
             _forget_oldest(job)
     return path
+
+
+def _publish(path: Path, content: bytes) -> None:
+    """Lay a product into its job; made by root, it belongs to the job's owner all the same."""
+    with rights.of_owner(path.parent):
+        durable.replace(path, content)
 
 
 @contextmanager
@@ -84,7 +90,7 @@ def _content(job: Path, export: Export) -> bytes:
     if options.get("repaired") == "true":
         source = job / REPAIRED.file_name
         if not source.exists():
-            durable.replace(source, _repaired(job))
+            _publish(source, _repaired(job))
     mesh = glb.read_glb(source)
     if export.product == REPORT:
         return _report(job, mesh, source, options)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.lease import being_written
-from spool import layout, picture
+from spool import layout, picture, rights
 from spool.draft import adopt, resume_adoptions, spare
 from spool.ids import is_job_id
 from spool.job import Job, Request
@@ -51,7 +51,7 @@ class Inbox:
         self._root = spool.root / layout.INBOX
         self._sights: dict[Path, Sight] = {}
         self._closed: set[Path] = set()
-        self._told: set[Path] = set()
+        self._told: dict[Path, str] = {}
         self._folders: dict[Path, tuple[int, float]] = {}
         self._cut_off = False
         self._rested = 0.0
@@ -88,8 +88,13 @@ class Inbox:
         for path in self._files(self._root, MAX_DEPTH):
             present.add(path)
             try:
+                if path in self._told and rights.obstacle(path):
+                    continue
                 sight = self._look(path, now)
                 if self._complete(path, sight, now, path in closed):
+                    if lacking := rights.obstacle(path):
+                        self._tell(path, lacking)
+                        continue
                     jobs.append(self._take(path))
                     continue
                 if path in closed:
@@ -101,7 +106,7 @@ class Inbox:
                 self._complain(path, error)
         self._sights = sights
         self._rested = now + (1 + PATIENCE) * (time.monotonic() - now)
-        self._told = {path for path in self._told if path in present or path.is_dir()}
+        self._told = {path: why for path, why in self._told.items() if path in present or path.is_dir()}
         return jobs
 
     def prepare(self) -> None:
@@ -211,10 +216,17 @@ class Inbox:
         return job
 
     def _complain(self, path: Path, error: OSError) -> None:
-        if path not in self._told:
-            self._told.add(path)
-            advice = "make it readable for this user" if error.errno in _RIGHTS else "it is tried again"
-            log.warning("%s stays as it is: %s; %s", path, error.strerror, advice)
+        advice = "it is tried again"
+        if error.errno == errno.EXDEV:
+            advice = f"copy it into {self._root} itself"
+        elif error.errno in _RIGHTS and not os.access(path, os.R_OK, effective_ids=True):
+            advice = "make it readable for this user"
+        self._tell(path, f"{error.strerror}; {advice}")
+
+    def _tell(self, path: Path, why: str) -> None:
+        if self._told.get(path) != why:
+            self._told[path] = why
+            log.warning("%s stays as it is: %s", path, why)
 
 
 def _is_job(entry: os.DirEntry[str]) -> bool:

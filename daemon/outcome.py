@@ -1,7 +1,7 @@
 """What becomes of an attempt. It is decided here and nowhere else:
 
     finished        the job moves on, or stays in hand where this worker does the next stage too
-    BadJob          the job fails, with the reason
+    BadJob          the job fails, with the reason; so does one with a file that the service may not read
     Cancelled       the job fails, as asked
     EngineError     the job goes back and rests; past its attempts it fails
     disk trouble    the job goes back uncharged, and this worker waits, longer each time
@@ -17,13 +17,14 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from daemon import disk, joblog
 from daemon.config import Config
 from daemon.errors import BadJob, Cancelled, EngineError
 from daemon.pulse import Pulse
 from daemon.reporter import Drained, tell
-from spool import layout, policy, tally
+from spool import layout, policy, rights, tally
 from spool.job import Job
 from spool.layout import STAGE_OF_FOLDER, Stage
 from spool.spool import Spool
@@ -95,9 +96,13 @@ class Outcomes:
         except Cancelled:
             self.cancel(job)
         except BadJob as error:
-            self._tally.failure(tally.BAD_JOB)
-            log.warning("job %s: %s", job.id, error)
-            self.spool.fail(job.path, str(error))
+            self._give_up(job, str(error))
+        except PermissionError as error:
+            if job.path not in Path(str(error.filename)).parents:
+                raise
+            name = Path(str(error.filename)).name
+            give = rights.give_to_us(self.spool.root / layout.FAILED / job.id)
+            self._give_up(job, f"{name} belongs to another user ({error.strerror}); `{give}`, then retry it")
         except EngineError as error:
             self._try_again(job, stage, str(error))
         except Drained:
@@ -105,6 +110,11 @@ class Outcomes:
         else:
             return self._finish(attempt, status, goes_on) if status else None
         return None
+
+    def _give_up(self, job: Job, reason: str) -> None:
+        self._tally.failure(tally.BAD_JOB)
+        log.warning("job %s: %s", job.id, reason)
+        self.spool.fail(job.path, reason)
 
     def cancel(self, job: Job) -> None:
         """Give a job up that somebody asked to stop."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from daemon.almanac import Almanac
 from daemon.config import Config
 from daemon.lease import being_read
-from spool import layout, priority
+from spool import layout, priority, rights
 from spool.draft import ADOPTION
 from spool.errors import SpoolError
 from spool.spool import Spool
@@ -83,6 +83,9 @@ def _remove(spool: Spool, path: Path, log: logging.Logger, why: str) -> bool:
         spool.remove(path.name)
     except SpoolError:
         return False  # somebody released or deleted it this instant
+    except PermissionError:
+        log.warning("%s is to be deleted, and may not be: %s", path, rights.obstacle(path) or "not permitted")
+        return False
     log.info("job %s: %s", path.name, why)
     return True
 
@@ -96,10 +99,10 @@ def _is_open(job: Path) -> bool:
 
 
 def _size(job: Path) -> int:
-    """Bytes this job takes on the disk; 0 where it has gone."""
+    """Bytes this job takes on the disk; 0 where it has gone, or may not be looked at."""
     try:
         return sum(file.stat().st_blocks * 512 for file in _files(job))
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return 0
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from daemon import retention
+from daemon.barred import Barred
 from daemon.bulletin import Bulletin
 from daemon.child import Crew, WebServer
 from daemon.children import Children
@@ -30,7 +31,7 @@ from daemon.service_record import ServiceRecord
 from daemon.stall import Stalls
 from daemon.upkeep import Upkeep
 from daemon.wake import Wake, watch
-from spool import durable, filesystem, layout, lock
+from spool import durable, filesystem, layout, lock, rights
 from spool.draft import resume_adoptions
 from spool.notify import Systemd
 from spool.settings import room_left
@@ -67,6 +68,7 @@ class Supervisor:
         self.exit_code = 0
         self.drain = Drain(config.drain_limit)
         self.upkeep = Upkeep(config)
+        self.barred = Barred()
         self._bulletin = Bulletin(config, self.engine, systemd)
         self._systemd = systemd
         self._reload_asked = False
@@ -74,8 +76,9 @@ class Supervisor:
     def run(self) -> int:
         """Take the lock, recover, and supervise until drained. Returns the process's exit code.
 
-        Raises SpoolUnusable where another supervisor owns the spool.
+        Raises SpoolUnusable where another supervisor owns the spool, or its folders belong to another user.
         """
+        rights.check_folders(self.spool.root)
         held = lock.take(self.spool.root)
         self._hear_signals()
         self._warn_of_the_disk()
@@ -206,8 +209,9 @@ class Supervisor:
 
     def tell(self) -> None:
         """Write `supervisor.json` when something changed, and keep systemd informed."""
+        self.barred.look(self.spool)
         notes = self.fleet.notes if self.fleet else ()
-        self._bulletin.tell(self.spool, self.crews, self.drain.is_on, notes)
+        self._bulletin.tell(self.spool, self.crews, self.drain.is_on, (*notes, *self.barred.notes))
 
     def rest(self) -> None:
         """Sleep until a child ends, a signal or a file event comes, or it is time to look again."""

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+BREATH = 0.05
+"""Seconds that a worker which could claim nothing sleeps at least, whatever seems to wait."""
 LEFT_TO_OTHERS = 1.0
 """Seconds until a worker looks again for jobs that it left to faster devices."""
 
@@ -177,7 +179,7 @@ class Worker:
             for folder in self._heads
             for job in first_in(self.spool.root, folder, LONG)
         ]
-        return min([self.config.scan_every, *rests])
+        return max(BREATH, min([self.config.scan_every, *rests]))
 
     def take(self, job: Job, stage: Stage, news: Status | None = None) -> Onward | None:
         """Do one claimed job's stage, and move the job to where it belongs then.

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from spool import durable, layout, priority, writeback
+from spool import durable, layout, priority, rights, writeback
 from spool.errors import InvalidRequest
 from spool.ids import new_id
 from spool.job import Job, Request
@@ -113,9 +113,14 @@ def adopt(
 
 
 def resume_adoptions(root: Path) -> list[Job]:
-    """Finish the adoptions that a crash interrupted. Only the one supervisor may call this."""
+    """Finish the adoptions that a crash interrupted. Only the one supervisor may call this.
+
+    One that another user began, and this one may not move, stays.
+    """
     finished = []
     for path in sorted((root / layout.TMP).glob(f"{ADOPTION}*")):
+        if not rights.may_move(path):
+            continue
         if not any(path.glob("input.*")):
             shutil.rmtree(path)  # it died before the file was moved: the file still lies in the inbox
             continue

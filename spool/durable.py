@@ -111,6 +111,8 @@ def amend(path: Path, before: bytes, content: bytes) -> None:
             _overwrite(path, changed[0], content[changed[0] : changed[0] + 1])
         else:
             replace(path, content)
+    except PermissionError:
+        replace(path, content)  # a file that another user made in a folder of ours: now it is ours too
     except OSError as error:
         _with_room(path, content, error)
 

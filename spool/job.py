@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from spool import layout, small
+from spool import layout, rights, small
 from spool.errors import InvalidRequest
 from spool.ids import is_job_id, made_at, new_id
 
@@ -164,6 +164,11 @@ def _printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+def unreadable(job: Path) -> InvalidRequest:
+    """The error of a job whose request this user may not read."""
+    return InvalidRequest(f"{job / layout.REQUEST} may not be read by this user; `{rights.give_to_us(job)}`")
+
+
 @dataclass(frozen=True)
 class Job:
     """A job directory and its request, as read at one moment. The folder it lies in is its state."""
@@ -178,6 +183,8 @@ class Job:
             return cls(path, Request.parse(small.read(f"{path}/{layout.REQUEST}")))
         except NotADirectoryError:  # a file that somebody gave the name of a job
             raise FileNotFoundError(path) from None
+        except PermissionError:
+            raise unreadable(path) from None
 
     @property
     def id(self) -> str:

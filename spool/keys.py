@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -17,8 +16,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from spool import durable
-from spool.errors import InvalidRequest
+from spool import durable, rights
+from spool.errors import InvalidRequest, SpoolUnusable
 
 KEYS = "keys"
 READ, SUBMIT, ADMIN = ROLES = ("read", "submit", "admin")
@@ -58,7 +57,6 @@ def create(root: Path, name: str, role: str) -> str:
     if not folder.exists():
         durable.make_folder(folder)
         folder.chmod(0o700)
-        _give_to_owner(root, folder)
     path = _path(root, name)
     if path.exists():
         raise InvalidRequest(f"there is a key called {name!r} already; revoke it first, or take another name")
@@ -66,7 +64,6 @@ def create(root: Path, name: str, role: str) -> str:
     created = datetime.now(timezone.utc).isoformat(timespec="seconds")
     durable.replace_json(path, asdict(Key(name, role, created, _digest(token))))
     path.chmod(0o600)
-    _give_to_owner(root, path)
     return token
 
 
@@ -80,10 +77,16 @@ def check(root: Path, token: str) -> Key | None:
 
 
 def listing(root: Path) -> list[Key]:
-    """Every key, by name."""
-    if not (root / KEYS).is_dir():
-        return []
-    return [key for path in sorted((root / KEYS).glob("*.json")) if (key := _read(path))]
+    """Every key, by name. Raises SpoolUnusable where this user may not read them."""
+    folder = root / KEYS
+    try:
+        paths = sorted(folder.iterdir()) if folder.is_dir() else []
+        return [key for path in paths if path.suffix == ".json" and (key := _read(path))]
+    except PermissionError as error:
+        raise SpoolUnusable(
+            f"the keys in {folder} may not be read by this user ({error.filename} belongs to "
+            f"{rights.owner(folder)}): do it as that user, or give the folder to the one that the server runs as"
+        ) from None
 
 
 def revoke(root: Path, name: str) -> None:
@@ -108,10 +111,3 @@ def _read(path: Path) -> Key | None:
         return Key(**json.loads(path.read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
-
-
-def _give_to_owner(root: Path, path: Path) -> None:
-    """Keys made by root belong to whoever owns the spool: the server does not run as root, and must read them."""
-    if os.geteuid() == 0:
-        owner = root.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)

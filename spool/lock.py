@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 
+from spool import rights
 from spool.errors import SpoolUnusable
 
 LOCK = "supervisor.lock"
@@ -16,9 +17,15 @@ def take(root: Path, patience: float = 2.0) -> int:
     """Become the supervisor of the spool at `root`; returns the descriptor that holds the lock.
 
     It waits a little, because `is_held` takes the lock for a moment, and so does a supervisor that is just
-    dying. Raises SpoolUnusable where another one keeps it.
+    dying. Raises SpoolUnusable where another one keeps it, and where this user may not write it.
     """
-    descriptor = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        descriptor = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except PermissionError:
+        raise SpoolUnusable(
+            f"{root / LOCK} may not be written by this user; `{rights.give_to_us(root)}`, or run the service as the "
+            "user who owns the spool"
+        ) from None
     deadline = time.monotonic() + patience
     while True:
         try:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from spool import layout, small
 from spool.errors import InvalidRequest, NoSuchJob
 from spool.ids import is_job_id, only
-from spool.job import Job, Request
+from spool.job import Job, Request, unreadable
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING
 from spool.status import Status
 
@@ -143,6 +143,8 @@ def _request_in(folder: str, place: str) -> Request | None:
     except FileNotFoundError:
         # Only there is it worth a second look: every walk that finds no job ends there.
         return Request.lost(os.path.basename(place)) if folder == FAILED and os.path.isdir(place) else None  # noqa: PTH112, PTH119
+    except PermissionError:
+        raise unreadable(Path(place)) from None
     except InvalidRequest:
         if folder not in (DONE, FAILED):
             raise

@@ -16,7 +16,7 @@ from collections.abc import Iterable, MutableMapping
 from dataclasses import replace
 from pathlib import Path
 
-from spool import durable, filesystem, layout, pause, priority
+from spool import durable, filesystem, layout, pause, priority, rights
 from spool.draft import Draft
 from spool.errors import InvalidRequest, NoSuchJob, SpoolUnusable, WrongState
 from spool.ids import is_job_id
@@ -41,8 +41,9 @@ class Spool(Reader):
         spool = cls(root.absolute())
         try:
             durable.make_folder(spool.root)
-            for folder in (*layout.FOLDERS, pause.FOLDER):
-                (spool.root / folder).mkdir(exist_ok=True)
+            with rights.of_owner(spool.root):
+                for folder in (*layout.FOLDERS, pause.FOLDER):
+                    (spool.root / folder).mkdir(exist_ok=True)
             # A job is no safer than the folder it lies in. Each time, because whoever made the folders may have
             # died before this line.
             durable.fsync(spool.root)
@@ -69,7 +70,8 @@ class Spool(Reader):
         """Take the first job waiting in `folder`, or None where nothing waits that is not resting.
 
         The first by priority and age (`spool.priority`), or the first of `line` that is still there. A job whose
-        request cannot be read any more goes to `failed/` with the reason, and the next is taken.
+        request cannot be read any more goes to `failed/` with the reason, and the next is taken. One that this user
+        may not move, because somebody else made it, is passed over.
         """
         for job_id in line_in(self.root, folder) if line is None else line:
             if self.rest_left(folder, job_id):
@@ -80,6 +82,10 @@ class Spool(Reader):
                 os.rename(f"{self.root}/{folder}/{job_id}", target)  # noqa: PTH104
             except FileNotFoundError:
                 continue
+            except PermissionError:
+                if not os.access(f"{self.root}/{RUNNING}/{worker}", os.W_OK, effective_ids=True):
+                    raise  # not this job: none can be claimed
+                continue
             try:
                 return Job.read(Path(target))
             except (InvalidRequest, FileNotFoundError) as error:
@@ -89,10 +95,11 @@ class Spool(Reader):
     def rest_left(self, folder: str, job_id: str) -> float:
         """Seconds until a waiting job may be claimed: it rests between two attempts.
 
-        For what is no job (gone, or a dropped file that is called like one, which the inbox takes in) it is long.
+        It is long for what is no job (gone, or a dropped file that is called like one, which the inbox takes in), and
+        for one that this user may not move.
         """
         path = f"{self.root}/{folder}/{job_id}"
-        if not os.path.isdir(path):  # noqa: PTH112 (each claim asks)
+        if not (os.path.isdir(path) and rights.may_move(path)):  # noqa: PTH112 (each claim asks)
             return LONGEST_REST
         return Trouble.read(Path(path)).rest_left
 
@@ -133,14 +140,15 @@ class Spool(Reader):
 
         `reason` says for people how the worker ended. `verdicts` says, by job id, whose fault it was; what it
         does not name is counted or, with `refund`, given back. A verdict is taken out once it is written down, so
-        that calling again after an OSError charges nobody twice. Returns (job id, folder) pairs.
+        that calling again after an OSError charges nobody twice. A job that this user may not move stays. Returns
+        (job id, folder) pairs.
         """
         verdicts = {} if verdicts is None else verdicts
         if refund:
             verdicts = {job_id: Verdict(Charge.REFUNDED) for job_id in self.waiting(f"{RUNNING}/{worker}")}
         recovered = []
         for path in sorted((self.root / RUNNING / worker).iterdir()):
-            if is_job_id(path.name) and path.is_dir():
+            if is_job_id(path.name) and path.is_dir() and rights.may_move(path):
                 recovered.append((path.name, self._recover_one(path, attempts_allowed, reason, verdicts)))
         return recovered
 
@@ -190,7 +198,7 @@ class Spool(Reader):
         mine = self.root / RUNNING / worker / job_id
         try:
             found.job.path.rename(mine)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             return False
         replace(trouble, killed=max(0, trouble.killed - 1)).write(mine)
         _charge(mine, stage, Verdict(Charge.SPARED, rest))

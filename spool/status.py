@@ -40,14 +40,15 @@ class Status:
 
     @classmethod
     def read(cls, job: Path) -> Status:
-        """The job's news; a missing, torn or foreign file reads as no news. Raises nothing but OSError."""
+        """The job's news; a missing, torn or foreign file reads as no news, and so does one that this user may not
+        read. Raises nothing but OSError."""
         try:
             value = json.loads(small.read(f"{job}/{layout.STATUS}"))
             status = {name: value[name] for name in _KNOWN & set(value)}
             status["notes"] = tuple(status.get("notes", ()))
             status["progress"] = float(status.get("progress", 0.0))
             return cls(**status)
-        except (FileNotFoundError, ValueError, TypeError):
+        except (FileNotFoundError, PermissionError, ValueError, TypeError):
             return cls()
 
     def write(self, job: Path, *, durable_too: bool = False, last: bool = False) -> None:

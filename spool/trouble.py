@@ -59,10 +59,13 @@ class Trouble:
 
     @classmethod
     def read(cls, job: Path) -> Trouble:
-        """What the job directory `job` has been through; a missing file is no trouble."""
+        """What the job directory `job` has been through; a missing file is no trouble.
+
+        Nor is one that this user may not read: of such a job it can do nothing anyway.
+        """
         try:
             return cls(**json.loads(small.read(f"{job}/{layout.TROUBLE}")))
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             return cls()
         except (ValueError, TypeError):
             return cls(killed=POISON - 1)  # damaged: it is there, so there was trouble; one more is the last

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ from spool.draft import resume_adoptions
 from spool.job import Job
 from spool.spool import Spool
 from spool.status import Status
-from tests.support import picture, until
+from tests.support import picture, until, without_root
 
 SETTLE = 0.3
 
@@ -228,17 +226,3 @@ def test_an_unreadable_file_stays_and_is_told_once(caplog: pytest.LogCaptureFixt
         inbox.scan()
         assert path.exists()
         assert ["make it readable" in record.message for record in caplog.records] == [True]
-
-
-@contextmanager
-def without_root(folder: Path) -> Iterator[None]:
-    """Root may read everything, so as root this runs as nobody, in a folder that nobody owns."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.chown(folder, 65534, -1)
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)

@@ -122,7 +122,7 @@ def test_a_job_that_ends_while_it_is_listed_is_left_out(spool: Spool) -> None:
     (damaged.path / "request.json").write_bytes(b"{}")
     rival = Rival("open", f"done/{gone.id}/request.json", lambda: spool.remove(gone.id))
     with Shim(spool.root, rival).installed():
-        assert [found.job.id for found in spool.newest(9)] == [whole.id]
+        assert [found.job.id for found in spool.newest(9)] == [whole.id, damaged.id]
     assert rival.acted
 
 

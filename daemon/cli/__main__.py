@@ -8,14 +8,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from daemon.cli import exits
 from daemon.cli.parser import parser
 from daemon.errors import DaemonError
+from spool import rights
 from spool.errors import InvalidRequest, NoSuchJob, SpoolError, SpoolFull, SpoolUnusable, WrongState
 from spool.logs import complain
-from spool.settings import WrongSetting
+from spool.settings import SpoolSettings, WrongSetting, read
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +44,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SpoolError, DaemonError) as error:
         complain(str(error))
         return _code(error)
+    except OSError as error:
+        from daemon.cli.refusal import refusal
+
+        # A service that an error ends is started again, which that code would forbid, and its log has the traceback.
+        refused = None if options.command in ("run", "serve") else refusal(error)
+        if refused is None:
+            raise
+        complain(refused[0])
+        return refused[1]
 
 
 def _code(error: SpoolError | DaemonError) -> int:
@@ -93,14 +103,6 @@ def _command(options: argparse.Namespace) -> int:
         from daemon.cli import systemd
 
         return systemd.run(options)
-    if name == "keys":
-        from daemon.cli import keys
-
-        return keys.run(options)
-    if name == "cluster":
-        from daemon.cli import cluster
-
-        return cluster.run(options)
     if name == "mcp":
         from daemon.cli import mcp
 
@@ -109,13 +111,29 @@ def _command(options: argparse.Namespace) -> int:
         from daemon.cli import doctor
 
         return doctor.run(options.json, options.gpu)
+    work = _in_the_spool(name)
+    # All of it is imported by now: the spool's owner need not be able to read this installation.
+    with rights.of_owner(read(SpoolSettings).spool):
+        return work(options)
+
+
+def _in_the_spool(name: str) -> Callable[[argparse.Namespace], int]:
+    """The command `name`, one of those that touch nothing outside the spool."""
+    if name == "keys":
+        from daemon.cli import keys
+
+        return keys.run
+    if name == "cluster":
+        from daemon.cli import cluster
+
+        return cluster.run
     if name in ("queue", "pause", "resume", "prioritise"):
         from daemon.cli import queue
 
-        return queue.run(options)
+        return queue.run
     from daemon.cli import jobs
 
-    return jobs.run(options)
+    return jobs.run
 
 
 if __name__ == "__main__":

@@ -18,6 +18,6 @@ MEANING = {
     WRONG_STATE: "the job is not in a state that allows this",
     NO_SERVICE: "nobody works on jobs here: start `protoscale run`",
     TEMPORARY: "not now (the disk is full); try again later",
-    CONFIG: "a setting, a device or a model is wrong or missing; trying again will not help",
+    CONFIG: "a setting, a device, a model or a right to the spool is wrong or missing; trying again will not help",
     INTERRUPTED: "interrupted with Ctrl-C; what was queued stays queued",
 }

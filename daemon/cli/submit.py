@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 from daemon.cli import exits
 from daemon.cli.names import short
 from daemon.cli.progress import Line
-from spool import command, layout, lock, picture
+from spool import command, layout, lock, picture, rights
 from spool.errors import InvalidRequest, SpoolFull
 from spool.escape import escaped
 from spool.job import Job, Request, check_name
@@ -100,33 +102,44 @@ def _unreadable(error: OSError) -> None:
 
 
 def queue(spool: Spool, file: Path, options: argparse.Namespace) -> Job:
-    """Copy `file` into a new job in the inbox. Raises InvalidRequest for what is no picture."""
-    try:
-        with file.open("rb") as source:
-            suffix = picture.suffix_of(source.read(picture.HEAD))
-            source.seek(0)
-            if suffix is None:
-                raise InvalidRequest(f"{file} is not a picture: its content is none of {picture.ACCEPTED}")
-            request = Request.new(
-                source="cli",
-                name=check_name(options.name) if options.name else file.name,
-                suffix=suffix,
-                quality=options.quality,
-                seed=options.seed,
-                remove_bg=not options.keep_background,
-                allow_lower=options.allow_lower,
-                tags=tuple(options.tags),
-            )
+    """Copy `file` into a new job in the inbox. Raises InvalidRequest for a file that cannot be read or is no picture.
+
+    And OSError where the spool does not take it. Root reads the file, and writes the job as the spool's owner.
+    """
+    with contextlib.closing(_pieces(file)) as pieces:
+        first = next(pieces, b"")
+        suffix = picture.suffix_of(first[: picture.HEAD])
+        if suffix is None:
+            raise InvalidRequest(f"{file} is not a picture: its content is none of {picture.ACCEPTED}")
+        request = Request.new(
+            source="cli",
+            name=check_name(options.name) if options.name else file.name,
+            suffix=suffix,
+            quality=options.quality,
+            seed=options.seed,
+            remove_bg=not options.keep_background,
+            allow_lower=options.allow_lower,
+            tags=tuple(options.tags),
+        )
+        with rights.of_owner(spool.root):
             draft = spool.draft(request)
             try:
                 with draft.input.open("wb") as target:
-                    shutil.copyfileobj(source, target, 1 << 20)
+                    target.writelines(itertools.chain([first], pieces))
                 return draft.publish(layout.INBOX, options.priority)
             except BaseException:
                 draft.discard()
                 raise
+
+
+def _pieces(file: Path) -> Generator[bytes, None, None]:
+    """The content of a photo. Raises InvalidRequest: what is the matter with it is not the spool's."""
+    try:
+        with file.open("rb") as source:
+            while piece := source.read(1 << 20):
+                yield piece
     except OSError as error:
-        raise InvalidRequest(f"{file} cannot be queued: {error.strerror}") from None
+        raise InvalidRequest(f"{file} cannot be read: {error.strerror}") from None
 
 
 def _wait_for_all(spool: Spool, work: list[tuple[Job, Photo]], options: argparse.Namespace) -> int:

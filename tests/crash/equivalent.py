@@ -12,7 +12,6 @@ EQUIVALENT: dict[str, str] = {
     "callbacks.owed: never `not (root / CALLBACKS).is_dir()`": _NO_FOLDER,
     "durable.move: always `source.parent != target.parent`": "one fsync more, of a folder that was just fsynced",
     "filesystem.under: raising in `except OSError`": _NO_PROC,
-    "keys.listing: never `not (root / KEYS).is_dir()`": _NO_FOLDER,
     "priority.mark: never `wanted == now`": "a mark is renamed to its own name, or one that is not there is removed",
     "priority.marked: never `filesystem.is_past(stamp)`": _NOT_KEPT,
     "priority.marked: never `known and known[0] == stamp`": _NOT_KEPT,

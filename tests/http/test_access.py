@@ -26,7 +26,7 @@ from tests.client import client_of, upload
 from tests.crash.shim import Call, Shim
 from tests.http.live import server
 from tests.service import free_port
-from tests.test_inbox import without_root
+from tests.support import without_root
 
 
 @pytest.fixture
@@ -88,14 +88,6 @@ def test_a_damaged_key_opens_nothing_and_can_be_revoked(root: Path, content: byt
     assert keys.check(root, other)
     assert [key.name for key in keys.listing(root)] == ["other"]
     keys.revoke(root, "web")
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away takes root")
-def test_a_key_made_by_root_belongs_to_the_owner_of_the_spool(root: Path) -> None:
-    os.chown(root, 65534, 65534)
-    keys.create(root, "web", "submit")
-    for path in (root / "keys", root / "keys" / "web.json"):
-        assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to be somebody else")
