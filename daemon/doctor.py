@@ -3,60 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import os
-import shutil
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import fields
 
-from daemon import devices, models
+from daemon import devices, models, place, server
 from daemon.cluster import fleet
 from daemon.config import Config
 from daemon.engines import choose
 from daemon.engines.hunyuan import checkout
 from daemon.errors import DaemonError
-from spool import filesystem, lock
+from daemon.finding import BROKEN, OK, WARN, Finding
 from spool.errors import SpoolError
-from spool.settings import read, room_left
-from spool.spool import Spool
-
-OK = "ok"
-WARN = "warn"
-BROKEN = "broken"
-
-SERVER_VARIABLES = (
-    "PROTOSCALE_HOST",
-    "PROTOSCALE_PORT",
-    "PROTOSCALE_MAX_UPLOAD",
-    "PROTOSCALE_REQUIRE_KEY",
-    "PROTOSCALE_ALLOWED_HOSTS",
-    "PROTOSCALE_MAX_QUEUE",
-    "PROTOSCALE_CLIENT_QUEUE",
-    "PROTOSCALE_CLIENT_UPLOADS",
-    "PROTOSCALE_CLIENT_BYTES",
-    "PROTOSCALE_MAX_STREAMS",
-    "PROTOSCALE_CALLBACK_HOSTS",
-    "PROTOSCALE_CALLBACK_URL",
-    "PROTOSCALE_CALLBACK_SECRET",
-    "PROTOSCALE_CALLBACK_PRIVATE",
-    "PROTOSCALE_HEADER_TIMEOUT",
-    "PROTOSCALE_BODY_TIMEOUT",
-    "PROTOSCALE_EXPORT_LIMIT",
-    "PROTOSCALE_EXPORT_MEMORY",
-)
-"""What the HTTP server reads; named here because `daemon` does not import `httpd`. A test compares."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One check's outcome: `words` say what is, `advice` what to do (empty where nothing is)."""
-
-    name: str
-    verdict: str
-    words: str
-    advice: str = ""
+from spool.settings import read
 
 
 def examine(environ: Mapping[str, str]) -> list[Finding]:
@@ -66,18 +26,22 @@ def examine(environ: Mapping[str, str]) -> list[Finding]:
         config = read(Config, environ)
     except SpoolError as error:
         return [*found, Finding("settings", BROKEN, str(error), "correct or unset the variable")]
-    checks: tuple[Callable[[Config], Finding], ...] = (
-        engine,
-        workers,
-        hunyuan,
-        background_model,
-        spool_folder,
-        file_system,
-        disk,
-        file_events,
-        supervisor,
-    )
-    return [*found, *(check(config) for check in checks), *cluster(config)]
+    checks = (engine, workers, hunyuan, background_model)
+    found += [_looked(check, config) for check in checks]
+    return [*found, *place.examine(config), server.examine(environ, wanted=config.http), *cluster(config)]
+
+
+def _looked(check: Callable[[Config], Finding], config: Config) -> Finding:
+    """The outcome of a check, also where this user may not look at what is to be checked."""
+    try:
+        return check(config)
+    except PermissionError as error:
+        return Finding(
+            check.__name__.replace("_", " "),
+            BROKEN,
+            f"{error.filename} may not be looked at by this user",
+            "change its mode, or try as the user that runs the service",
+        )
 
 
 def python() -> Finding:
@@ -94,7 +58,7 @@ def python() -> Finding:
 
 def variables(environ: Mapping[str, str]) -> list[Finding]:
     """PROTOSCALE_ variables that nobody reads: typing errors, mostly."""
-    known = [str(item.metadata["env"]) for item in fields(Config)] + list(SERVER_VARIABLES)
+    known = [str(item.metadata["env"]) for item in fields(Config)] + list(server.VARIABLES)
     strange = [name for name in environ if name.startswith("PROTOSCALE_") and name not in known]
     found = []
     for name in strange:
@@ -221,59 +185,3 @@ def background_model(config: Config) -> Finding:
         f"no background-removal model in {config.u2net_home}",
         "run `protoscale models pull`",
     )
-
-
-def spool_folder(config: Config) -> Finding:
-    """Whether the spool can be made and written."""
-    try:
-        spool = Spool.open(config.spool)
-    except SpoolError as error:
-        return Finding("spool", BROKEN, str(error), "see the message")
-    if not os.access(spool.root / "inbox", os.W_OK):
-        return Finding(
-            "spool", BROKEN, f"{spool.root} is not writable for this user", "change its owner or mode"
-        )
-    return Finding("spool", OK, str(spool.root))
-
-
-def file_system(config: Config) -> Finding:
-    """What the spool lies on."""
-    kind, mount = filesystem.under(config.spool.absolute())
-    words, why = f"{kind} (mounted at {mount})", filesystem.concern(kind)
-    if why:
-        return Finding("file system", WARN, f"{words}: {why}", "put PROTOSCALE_SPOOL on a local disk")
-    return Finding("file system", OK, words)
-
-
-def disk(config: Config) -> Finding:
-    """Free space against the reserve."""
-    place = next(
-        parent for parent in (config.spool.absolute(), *config.spool.absolute().parents) if parent.exists()
-    )
-    free = shutil.disk_usage(place).free
-    words = f"{free / 2**30:.1f} GiB free, reserve {config.reserve / 2**30:.1f} GiB"
-    if not room_left(place, config.reserve):
-        return Finding(
-            "disk", BROKEN, f"{words}: uploads are refused", "free space, or lower PROTOSCALE_RESERVE"
-        )
-    return Finding("disk", OK, words)
-
-
-def file_events(config: Config) -> Finding:
-    """Whether the kernel has inotify instances to give; each process of the service takes one."""
-    limit = Path("/proc/sys/fs/inotify/max_user_instances")
-    if not limit.exists():
-        return Finding("file events", WARN, "no inotify here: folders are scanned instead", "")
-    count = int(limit.read_text())
-    if count < 32:
-        return Finding(
-            "file events", WARN, f"only {count} inotify instances", "sysctl fs.inotify.max_user_instances=128"
-        )
-    return Finding("file events", OK, f"inotify, {count} instances for this user")
-
-
-def supervisor(config: Config) -> Finding:
-    """Whether the service runs."""
-    if lock.is_held(config.spool):
-        return Finding("service", OK, "a supervisor runs on this spool")
-    return Finding("service", WARN, "no supervisor runs on this spool", "start `protoscale run`")

@@ -18,6 +18,7 @@ if (why := ray_missing()) is not None:
     pytest.skip(why, allow_module_level=True)
 
 from daemon.cluster.connection import NoCluster, guard, join
+from daemon.finding import BROKEN, OK
 
 OPEN = ["10.0.0.1", "192.168.1.9", "172.16.0.2", "127.0.0.1", "100.64.3.2", "fd12::1", "169.254.1.1"]
 
@@ -77,6 +78,6 @@ def test_an_address_is_host_and_port(tmp_path: Path, value: str) -> None:
 
 def test_doctor_looks_whether_somebody_is_there(tmp_path: Path) -> None:
     assert doctor.cluster(config(tmp_path)) == []
-    assert doctor.cluster(config(tmp_path, CLUSTER="ray"))[0].verdict == doctor.OK
+    assert doctor.cluster(config(tmp_path, CLUSTER="ray"))[0].verdict == OK
     (found,) = doctor.cluster(config(tmp_path, CLUSTER=f"127.0.0.1:{free_port()}"))
-    assert found.verdict == doctor.BROKEN and "nothing answers" in found.words
+    assert found.verdict == BROKEN and "nothing answers" in found.words

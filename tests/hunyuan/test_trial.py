@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from daemon import doctor
+from daemon.finding import Finding
 from daemon.gpu_trial import trials
 from tests.support import config as settings_for
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def findings(environ: dict[str, str], tmp_path: Path) -> dict[str, doctor.Finding]:
+def findings(environ: dict[str, str], tmp_path: Path) -> dict[str, Finding]:
     wanted = {"PROTOSCALE_SPOOL": str(tmp_path / "spool"), "PROTOSCALE_RESERVE": "1M", **environ}
     return {finding.name: finding for finding in doctor.examine(wanted)}
 
