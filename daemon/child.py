@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 60.0
+LONGEST_WORDS = 4000
 GOOD_LIFE = 30.0
 """Seconds a child must live for its next death to count as the first again."""
 
@@ -114,7 +115,10 @@ class WebServer:
         self.backoff = Backoff()
         self.sentinel: int | None = None
         """A descriptor that becomes readable when the server ends."""
+        self.last_words = ""
+        """Why the last one that ended could not start, in its own words."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._words: int | None = None
 
     def start(self) -> None:
         """Start `python -m httpd`, or try again later where the kernel has no process to give."""
@@ -122,12 +126,15 @@ class WebServer:
         try:
             self._start()
         except OSError as error:
+            self._hear()
             self.backoff.died()
             log.error("the HTTP server cannot be started now: %s", error)
 
     def _start(self) -> None:
+        self._words = words = os.memfd_create("last words")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "httpd", "--parent", str(os.getpid())],
+            [sys.executable, "-m", "httpd", "--parent", str(os.getpid()), "--last-words", str(words)],
+            pass_fds=[words],
             # `-m` puts the working directory first on the path: let that be where our own packages lie, not a
             # folder in which a stranger's `httpd` waits.
             cwd=Path(daemon.__file__).parent.parent,
@@ -152,8 +159,15 @@ class WebServer:
             if self.sentinel is not None:
                 os.close(self.sentinel)
                 self.sentinel = None
+            self._hear()
             self.backoff.died()
         return code
+
+    def _hear(self) -> None:
+        if self._words is not None:
+            self.last_words = os.pread(self._words, LONGEST_WORDS, 0).decode(errors="replace")
+            os.close(self._words)
+            self._words = None
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the server, if it runs."""

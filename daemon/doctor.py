@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 import difflib
-import os
-import shutil
 import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from pathlib import Path
 
-from daemon import devices, installation, models
+from daemon import devices, installation, models, place, server
 from daemon.cluster import fleet
 from daemon.config import Config
 from daemon.engines import choose
 from daemon.engines.hunyuan import checkout
 from daemon.errors import DaemonError
 from daemon.finding import BROKEN, OK, WARN, Finding
-from spool import command, filesystem
+from spool import command
 from spool.errors import SpoolError
-from spool.settings import read, room_left
-from spool.spool import Spool
-
-SERVER_VARIABLES = (
-    "PROTOSCALE_HOST",
-    "PROTOSCALE_PORT",
-    "PROTOSCALE_MAX_UPLOAD",
-    "PROTOSCALE_REQUIRE_KEY",
-    "PROTOSCALE_ALLOWED_HOSTS",
-    "PROTOSCALE_MAX_QUEUE",
-    "PROTOSCALE_CLIENT_QUEUE",
-    "PROTOSCALE_CLIENT_UPLOADS",
-    "PROTOSCALE_CLIENT_BYTES",
-    "PROTOSCALE_MAX_STREAMS",
-    "PROTOSCALE_CALLBACK_HOSTS",
-    "PROTOSCALE_CALLBACK_URL",
-    "PROTOSCALE_CALLBACK_SECRET",
-    "PROTOSCALE_CALLBACK_PRIVATE",
-    "PROTOSCALE_HEADER_TIMEOUT",
-    "PROTOSCALE_BODY_TIMEOUT",
-    "PROTOSCALE_EXPORT_LIMIT",
-    "PROTOSCALE_EXPORT_MEMORY",
-)
-"""What the HTTP server reads; named here because `daemon` does not import `httpd`. A test compares."""
+from spool.settings import read
 
 
 def examine(environ: Mapping[str, str]) -> list[Finding]:
@@ -53,24 +27,26 @@ def examine(environ: Mapping[str, str]) -> list[Finding]:
         config = read(Config, environ)
     except SpoolError as error:
         return [*found, Finding("settings", BROKEN, str(error), "correct or unset the variable")]
-    checks: tuple[Callable[[Config], Finding], ...] = (
-        engine,
-        workers,
-        hunyuan,
-        background_model,
-        spool_folder,
-        file_system,
-        disk,
-        file_events,
-        installation.supervisor,
-    )
-    return [
-        *found,
-        *(check(config) for check in checks),
-        *installation.webhooks(config, environ),
-        *installation.hidden(config),
-        *cluster(config),
-    ]
+    checks = (engine, workers, hunyuan, background_model)
+    found += [_looked(check, config) for check in checks]
+    spool = place.examine(config)
+    if spool[0].verdict != BROKEN:
+        spool += [installation.supervisor(config), *installation.webhooks(config, environ)]
+    hidden = installation.hidden(config)
+    return [*found, *spool, *hidden, server.examine(environ, wanted=config.http), *cluster(config)]
+
+
+def _looked(check: Callable[[Config], Finding], config: Config) -> Finding:
+    """The outcome of a check, also where this user may not look at what is to be checked."""
+    try:
+        return check(config)
+    except PermissionError as error:
+        return Finding(
+            check.__name__.replace("_", " "),
+            BROKEN,
+            f"{error.filename} may not be looked at by this user",
+            "change its mode, or try as the user that runs the service",
+        )
 
 
 def python() -> Finding:
@@ -87,7 +63,7 @@ def python() -> Finding:
 
 def variables(environ: Mapping[str, str]) -> list[Finding]:
     """PROTOSCALE_ variables that nobody reads: typing errors, mostly."""
-    known = [str(item.metadata["env"]) for item in fields(Config)] + list(SERVER_VARIABLES)
+    known = [str(item.metadata["env"]) for item in fields(Config)] + list(server.VARIABLES)
     strange = [name for name in environ if name.startswith("PROTOSCALE_") and name not in known]
     found = []
     for name in strange:
@@ -214,52 +190,3 @@ def background_model(config: Config) -> Finding:
         f"no background-removal model in {config.u2net_home}",
         f"run {command.typed('models pull')}",
     )
-
-
-def spool_folder(config: Config) -> Finding:
-    """Whether the spool can be made and written."""
-    try:
-        spool = Spool.open(config.spool)
-    except SpoolError as error:
-        return Finding("spool", BROKEN, str(error), "see the message")
-    if not os.access(spool.root / "inbox", os.W_OK):
-        return Finding(
-            "spool", BROKEN, f"{spool.root} is not writable for this user", "change its owner or mode"
-        )
-    return Finding("spool", OK, str(spool.root))
-
-
-def file_system(config: Config) -> Finding:
-    """What the spool lies on."""
-    kind, mount = filesystem.under(config.spool.absolute())
-    words, why = f"{kind} (mounted at {mount})", filesystem.concern(kind)
-    if why:
-        return Finding("file system", WARN, f"{words}: {why}", "put PROTOSCALE_SPOOL on a local disk")
-    return Finding("file system", OK, words)
-
-
-def disk(config: Config) -> Finding:
-    """Free space against the reserve."""
-    place = next(
-        parent for parent in (config.spool.absolute(), *config.spool.absolute().parents) if parent.exists()
-    )
-    free = shutil.disk_usage(place).free
-    words = f"{free / 2**30:.1f} GiB free, reserve {config.reserve / 2**30:.1f} GiB"
-    if not room_left(place, config.reserve):
-        return Finding(
-            "disk", BROKEN, f"{words}: uploads are refused", "free space, or lower PROTOSCALE_RESERVE"
-        )
-    return Finding("disk", OK, words)
-
-
-def file_events(config: Config) -> Finding:
-    """Whether the kernel has inotify instances to give; each process of the service takes one."""
-    limit = Path("/proc/sys/fs/inotify/max_user_instances")
-    if not limit.exists():
-        return Finding("file events", WARN, "no inotify here: folders are scanned instead", "")
-    count = int(limit.read_text())
-    if count < 32:
-        return Finding(
-            "file events", WARN, f"only {count} inotify instances", "sysctl fs.inotify.max_user_instances=128"
-        )
-    return Finding("file events", OK, f"inotify, {count} instances for this user")

@@ -165,6 +165,8 @@ def inspect(folder: Path) -> Iterator[FileState]:
 
 def _listed(api: HfApi, repositories: tuple[Repository, ...], model: str) -> list[Item]:
     """What the hub says there is. Raises EngineUnavailable."""
+    from huggingface_hub.errors import HFValidationError
+
     items = []
     for wanted in repositories:
         name = model if wanted.name == MODEL else wanted.name
@@ -172,6 +174,10 @@ def _listed(api: HfApi, repositories: tuple[Repository, ...], model: str) -> lis
         revision = wanted.revision if name == wanted.name else None
         try:
             told = api.model_info(name, revision=revision, files_metadata=True)
+        except HFValidationError:
+            raise EngineUnavailable(
+                f"MODEL_PATH={name} is neither a folder that is here nor a name on the hub, such as {MODEL}."
+            ) from None
         except _network_errors() as error:
             raise EngineUnavailable(
                 f"The hub does not answer for {name}: {error}. Try again later."

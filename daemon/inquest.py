@@ -52,6 +52,12 @@ class Ending:
         return "ended" if self.code == 0 else f"ended with exit code {self.code}"
 
     @property
+    def gravity(self) -> int:
+        """The level of the log line that tells it: who is told to stop before it is ready does as it was told."""
+        is_told = self.stopping and self.code == -signal.SIGTERM
+        return logging.INFO if is_told else logging.ERROR
+
+    @property
     def is_nobodys_fault(self) -> bool:
         """Whether no job is charged: we stopped it, the disk failed it, or its engine cannot load here.
 

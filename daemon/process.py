@@ -57,6 +57,7 @@ def main(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers
         _work(spool, config, post, pulse, geometry_workers)
     except EngineUnavailable as error:
         log.error("%s", error)
+        pulse.cannot_start(str(error))
         sys.exit(EX_CONFIG)
     except Exception as error:
         if isinstance(error, OSError) and disk.is_trouble(error):

@@ -15,6 +15,7 @@ from spool.layout import STAGES
 _READY, _SINCE, _BEAT, _RUNS, _FINISHED, _BUSY, _STAGE = range(7)
 _NAMES = [stage.name for stage in STAGES]
 _ID = 36
+_WORDS = 2000
 
 
 class Pulse:
@@ -23,6 +24,7 @@ class Pulse:
     def __init__(self) -> None:
         self._numbers = RawArray("d", 7)
         self._job = RawArray("c", _ID)
+        self._words = RawArray("c", _WORDS)
         self._numbers[_BEAT] = time.monotonic()
 
     def reset(self) -> None:
@@ -30,6 +32,7 @@ class Pulse:
         if self.is_busy:  # the one before died at its work
             self._numbers[_BUSY] += self._numbers[_BEAT] - self._numbers[_SINCE]
         self._numbers[_READY] = self._numbers[_SINCE] = 0.0
+        self._words.value = b""
         self.beat()
 
     def ready(self) -> None:
@@ -60,6 +63,15 @@ class Pulse:
     def finish(self) -> None:
         """The stage gave its product: this device works."""
         self._numbers[_FINISHED] += 1
+
+    def cannot_start(self, why: str) -> None:
+        """The worker ends, and so would the next; `why` says to a person what to change."""
+        self._words.value = why.encode()[: _WORDS - 1]
+
+    @property
+    def last_words(self) -> str:
+        """Why the worker could not start; empty where it could, or did not say."""
+        return str(self._words.value, "utf-8", "ignore")
 
     @property
     def is_ready(self) -> bool:

@@ -66,6 +66,8 @@ class Supervisor:
         self.web = WebServer() if with_http else None
         self.children = Children(self.crews, self.web)
         self.exit_code = 0
+        self._reasons: dict[str, str] = {}
+        """Why it stops though nobody asked: the words of who cannot start, and who that was."""
         self.drain = Drain(config.drain_limit)
         self.upkeep = Upkeep(config)
         self.barred = Barred()
@@ -94,6 +96,7 @@ class Supervisor:
             self.inbox.close()
             self._bulletin.withdraw(self.spool)
             os.close(held)
+            self._say_why()
         return self.exit_code
 
     def step(self) -> None:
@@ -166,14 +169,14 @@ class Supervisor:
                 continue
             ending = Ending(code, self.stalls.reaped(crew.post.name), self.drain.is_on)
             if code == EX_CONFIG and not crew.post.node:
-                self._give_up(f"worker {crew.post.name} cannot start here; see its message above")
+                self._give_up(f"worker {crew.post.name}", crew.pulse.last_words)
             elif code != 0:
-                log.error("worker %s %s", crew.post.name, ending.how)
+                log.log(ending.gravity, "worker %s %s", crew.post.name, ending.how)
             self.inquest.hold(self.spool, crew, ending)
         self.inquest.settle(self.spool)
         if self.web and (code := self.web.reap()) is not None:
             if code == EX_CONFIG:
-                self._give_up("the HTTP server cannot start here; see its message above")
+                self._give_up("the HTTP server", self.web.last_words)
             elif not self.drain.is_on:
                 log.error("the HTTP server %s", Ending(code).how)
 
@@ -259,11 +262,20 @@ class Supervisor:
         except OSError as error:
             log.error("%s; trying again", error)
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self, who: str, why: str) -> None:
         if not self.exit_code:
-            log.error("%s; stopping, because starting it again would not help", reason)
+            log.error("%s cannot start here; stopping, because starting it again would not help", who)
+        self._reasons.setdefault(why or "see its message above", who)
         self.exit_code = EX_CONFIG
         self.ask_drain()
+
+    def _say_why(self) -> None:
+        """At the very end once more, where people look: what to change stood above what the others said."""
+        lines = [f"stopped, since {who} cannot start: {why}" for why, who in self._reasons.items()]
+        for line in lines:
+            log.error("%s", line)
+        if lines:
+            self._systemd.status(" ".join(" ".join(lines).split()))
 
 
 def run(config: Config, *, with_http: bool) -> int:

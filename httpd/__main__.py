@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import os
 import socket
@@ -13,8 +12,10 @@ import uvicorn
 
 from httpd.access import needs_key
 from httpd.app import create_app
+from httpd.check import check
 from httpd.config import HttpConfig
 from httpd.handover import Closing, Handover
+from httpd.listener import listen
 from httpd.patience import patient
 from httpd.webhooks import Postman, unserved
 from spool import callbacks
@@ -37,15 +38,14 @@ DRAIN = 10
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code."""
-    options = argparse.ArgumentParser(prog="python -m httpd", description="ProtoScale's HTTP server")
-    options.add_argument("--parent", type=int, help="die with the process of this id")
-    options.add_argument("--no-webhooks", action="store_true", help="leave them to `python -m httpd.postman`")
-    given = options.parse_args()
-    parent: int | None = given.parent
-    if parent is not None:
-        die_with(parent)
+    options = _options()
+    if options.parent is not None:
+        die_with(options.parent)
     try:
         config = read(HttpConfig)
+        if options.check:
+            print(check(config))
+            return 0
         name = "protoscale-httpd" if socket_activated() else "protoscale"
         to_stderr(config.log_level, "httpd", config.log_format, name)
         Spool.open(config.spool)
@@ -53,6 +53,8 @@ def main() -> int:
         app = create_app(config, require_key=needs_key(config, listener))
     except SpoolError as error:
         complain(str(error))
+        if options.last_words is not None:
+            os.write(options.last_words, str(error).encode())
         return EX_CONFIG
     address = listener.getsockname()
     _warn(config, address)
@@ -71,10 +73,10 @@ def main() -> int:
         ),
         closing,
         # As a child of the supervisor it is the supervisor's business: systemd listens to the main process only.
-        Systemd(os.environ if parent is None else {}),
+        Systemd(os.environ if options.parent is None else {}),
         on_stop=app.state.feed.close,
     )
-    if config.callback_hosts and given.no_webhooks:
+    if config.callback_hosts and options.no_webhooks:
         if not callbacks.is_served(config.spool):
             log.warning(unserved())
     elif config.callback_hosts:
@@ -83,6 +85,15 @@ def main() -> int:
     with listener:
         server.run(sockets=[listener])
     return 0
+
+
+def _options() -> argparse.Namespace:
+    options = argparse.ArgumentParser(prog="python -m httpd", description="ProtoScale's HTTP server")
+    options.add_argument("--parent", type=int, help="die with the process of this id")
+    options.add_argument("--last-words", type=int, help="say on this descriptor, too, why it cannot start")
+    options.add_argument("--no-webhooks", action="store_true", help="leave them to `python -m httpd.postman`")
+    options.add_argument("--check", action="store_true", help="say whether it could start, and end")
+    return options.parse_args()
 
 
 def _warn(config: HttpConfig, address: object) -> None:
@@ -118,22 +129,6 @@ def inherited() -> socket.socket | None:
     listener = socket.socket(fileno=FIRST_INHERITED)
     listener.set_inheritable(False)
     return listener
-
-
-def listen(config: HttpConfig) -> socket.socket:
-    """A socket on the configured address. Raises SpoolError where that cannot be had."""
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    try:
-        return socket.create_server((config.host, config.port), family=family, backlog=1024)
-    except OSError as error:
-        advice = (
-            "stop what uses it, or set PROTOSCALE_PORT"
-            if error.errno == errno.EADDRINUSE
-            else "see PROTOSCALE_HOST"
-        )
-        raise SpoolError(
-            f"cannot listen on {config.host}:{config.port} ({error.strerror}); {advice}"
-        ) from None
 
 
 if __name__ == "__main__":

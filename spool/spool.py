@@ -16,7 +16,7 @@ from collections.abc import Iterable, MutableMapping
 from dataclasses import replace
 from pathlib import Path
 
-from spool import durable, filesystem, layout, pause, priority, rights
+from spool import durable, filesystem, layout, ownership, pause, priority, rights
 from spool.draft import Draft
 from spool.errors import InvalidRequest, NoSuchJob, SpoolUnusable, WrongState
 from spool.ids import is_job_id
@@ -35,8 +35,8 @@ class Spool(Reader):
     def open(cls, root: Path) -> Spool:
         """The spool at `root`, made if it is not there.
 
-        Raises SpoolUnusable where it cannot be made, or where its folders lie on different file systems or
-        mounts: a rename between those is a copy, and a copy is not atomic.
+        Raises SpoolUnusable where it cannot be made or is not this user's to use, or where its folders lie on
+        different file systems or mounts: a rename between those is a copy, and a copy is not atomic.
         """
         spool = cls(root.absolute())
         try:
@@ -50,7 +50,8 @@ class Spool(Reader):
             filesystem.check_renames(spool.root)
         except OSError as error:
             raise SpoolUnusable(
-                f"the spool {root} cannot be made ({error.strerror}: {error.filename}); "
+                ownership.closed(spool.root, error)
+                or f"the spool {root} cannot be made ({error.strerror}: {error.filename}); "
                 "set PROTOSCALE_SPOOL to a directory this user may write"
             ) from None
         return spool

@@ -13,9 +13,9 @@ from daemon.cluster import fleet
 from daemon.engines.background import BackgroundRemover
 from daemon.errors import EngineUnavailable
 from daemon.extras import installed
-from httpd.__main__ import listen
 from httpd.access import NoKeys, needs_key
 from httpd.config import HttpConfig
+from httpd.listener import listen
 from spool import callbacks, command
 from spool.settings import read
 from tests.service import free_port

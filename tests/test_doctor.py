@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import threading
 from dataclasses import fields
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from daemon import doctor
+from daemon import doctor, server
 from daemon.cli.__main__ import main
 from daemon.finding import Finding
 from httpd.config import HttpConfig
 from spool import filesystem
 from spool.settings import SpoolSettings
+from tests.http.live import answers
+from tests.service import ROOT, free_port
+from tests.support import until
 
 
 def examined(environ: dict[str, str]) -> dict[str, Finding]:
@@ -27,6 +34,7 @@ def environ(tmp_path: Path, u2net_home: Path) -> dict[str, str]:
         "U2NET_HOME": str(u2net_home),
         "PROTOSCALE_RESERVE": "1M",
         "REMBG_MODEL": "u2netp",
+        "PROTOSCALE_PORT": str(free_port()),
     }
 
 
@@ -37,6 +45,7 @@ def test_a_good_machine(environ: dict[str, str]) -> None:
     assert "silhouette" in found["engine"].words
     assert found["service"].verdict == "warn" and "protoscale run" in found["service"].advice
     assert "geometry-cpu" in found["devices"].words
+    assert environ["PROTOSCALE_PORT"] in found["http server"].words
 
 
 @pytest.mark.parametrize(
@@ -49,6 +58,10 @@ def test_a_good_machine(environ: dict[str, str]) -> None:
         ("REMBG_MODEL", "u2net", "background", "warn", "u2netp is used"),
         ("PROTOSCALE_ATEMPTS", "3", "settings", "warn", "nothing reads it"),
         ("PROTOSCALE_ATTEMPTS", "x", "settings", "broken", "PROTOSCALE_ATTEMPTS"),
+        ("PROTOSCALE_PORT", "abc", "http server", "broken", "1 to 65535"),
+        ("PROTOSCALE_CALLBACK_URL", "x", "http server", "broken", "PROTOSCALE_CALLBACK_HOSTS"),
+        ("PROTOSCALE_HOST", "192.0.2.1", "http server", "broken", "PROTOSCALE_HOST"),
+        ("PROTOSCALE_HOST", "0.0.0.0", "http server", "broken", "protoscale keys create"),
     ],
 )
 def test_what_is_wrong_is_told(
@@ -58,6 +71,30 @@ def test_what_is_wrong_is_told(
     assert finding.verdict == verdict
     assert word in finding.words
     assert finding.advice
+
+
+def test_a_port_that_a_stranger_has_is_broken_where_the_server_is_wanted(environ: dict[str, str]) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as stranger:
+        thread = threading.Thread(target=stranger.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        environ = {**environ, "PROTOSCALE_PORT": str(stranger.server_port)}
+        finding = examined(environ)["http server"]
+        unwanted = examined({**environ, "PROTOSCALE_HTTP": "false"})["http server"]
+        stranger.shutdown()
+        thread.join()
+    assert (finding.verdict, unwanted.verdict) == ("broken", "warn")
+    assert "PROTOSCALE_PORT" in finding.words and finding.words.count("in use") == 1
+
+
+def test_a_port_that_our_own_server_has_is_as_it_should_be(environ: dict[str, str]) -> None:
+    process = subprocess.Popen([sys.executable, "-m", "httpd"], cwd=ROOT, env=environ)
+    try:
+        until(lambda: answers(int(environ["PROTOSCALE_PORT"])), 60)
+        finding = examined(environ)["http server"]
+    finally:
+        process.terminate()
+        process.wait(60)
+    assert (finding.verdict, finding.words) == ("ok", f"answers on 127.0.0.1:{environ['PROTOSCALE_PORT']}")
 
 
 def test_a_typing_error_is_guessed(environ: dict[str, str]) -> None:
@@ -74,7 +111,7 @@ def test_a_damaged_model_is_broken(environ: dict[str, str], tmp_path: Path) -> N
 def test_the_servers_variables_are_known_by_name() -> None:
     own = {str(item.metadata["env"]) for item in fields(HttpConfig)}
     shared = {str(item.metadata["env"]) for item in fields(SpoolSettings)}
-    assert {name for name in own - shared if name.startswith("PROTOSCALE_")} == set(doctor.SERVER_VARIABLES)
+    assert {name for name in own - shared if name.startswith("PROTOSCALE_")} == set(server.VARIABLES)
 
 
 def test_which_file_system_a_path_is_on() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from daemon import hub
 from daemon.cli.__main__ import main
+from daemon.engines.hunyuan.weights import DINO, PAINT, REQUIRED, SHAPE
 from daemon.errors import EngineUnavailable
 from daemon.hub import Repository
 
@@ -238,3 +239,74 @@ def test_ls_shows_what_is_there_and_what_is_not(
     rows = {Path(row["path"]).name: row for row in json.loads(capsys.readouterr().out)}
     assert rows["model.fp16.ckpt"]["verified"] is True
     assert (rows["config.json"]["present"], rows["config.json"]["verified"]) == (True, False)
+
+
+def test_ls_shows_what_the_engine_finds_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = holding(tmp_path / "weights", SHAPE)
+    monkeypatch.setenv("HUNYUAN_CKPT_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("MODEL_PATH", str(folder))
+    assert main(["models", "ls"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("hunyuan ")]
+    assert line.split()[3:] == ["here", str(folder / SHAPE)]
+    assert main(["models", "ls", "--json"]) == 0
+    (row,) = [row for row in json.loads(capsys.readouterr().out) if row["name"] == "hunyuan"]
+    assert (row["present"], row["verified"]) == (True, None)
+
+
+def test_nothing_is_pulled_where_model_path_is_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HUNYUAN_CKPT_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setenv("MODEL_PATH", str(holding(tmp_path / "weights", SHAPE)))
+    assert main(["models", "pull", "hunyuan", "--accept-license"]) == 78
+    assert f"{PAINT} is in none of" in capsys.readouterr().err
+    holding(tmp_path / "weights", PAINT, DINO)
+    assert main(["models", "pull", "hunyuan", "--accept-license"]) == 0
+    assert "nothing to pull" in capsys.readouterr().out
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_model_path_that_is_nothing_is_told(tmp_path: Path, server: Hub) -> None:
+    with pytest.raises(EngineUnavailable, match="neither a folder that is here nor a name on the hub"):
+        hub.pull(tmp_path, print, model="/no/such/weights", endpoint=server.url, repositories=REPOSITORIES)
+
+
+@pytest.mark.parametrize(
+    ("variable", "pull"), [("U2NET_HOME", ["u2netp"]), ("HUNYUAN_CKPT_DIR", ["hunyuan", "--accept-license"])]
+)
+def test_a_folder_that_cannot_be_written_is_told(
+    tmp_path: Path,
+    server: Hub,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    pull: list[str],
+) -> None:
+    (tmp_path / "file").touch()  # what root may not write into either
+    monkeypatch.setenv(variable, str(tmp_path / "file" / "below"))
+
+    def came(url: str, target: Path, *_: object) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+
+    monkeypatch.setattr("daemon.models.from_web", came)
+    assert main(["models", "pull", *pull]) == 78
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "Not a directory" in told and variable in told
+
+
+def test_the_names_that_are_known_include_the_gpu_engines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "pull", "hunyan"]) == 78
+    assert "isnet-general-use, hunyuan." in capsys.readouterr().err
+
+
+def holding(folder: Path, *parts: str) -> Path:
+    """A folder with every file that is required of some parts of the weights."""
+    for part in parts:
+        for name in REQUIRED[part]:
+            (folder / part / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / part / name).write_bytes(b"weights")
+    return folder

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from daemon.cli import exits
 from daemon.cli.progress import Line
-from daemon.cli.submit import fetch, queue
+from daemon.cli.results import fetch, folder_for, prepared
+from daemon.cli.submit import queue
 from daemon.config import Config
 from spool import layout
 from spool.settings import read
@@ -20,7 +24,7 @@ from spool.view import GIVEN_UP, look
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the stages over a job in a spool of its own, which is gone afterwards.
+    """Run the stages over a job in a spool of its own, which is gone once the results are out of it.
 
     The worker is the one of the service, so everything it does with a job happens here too.
     """
@@ -47,20 +51,36 @@ def run(options: argparse.Namespace) -> int:
             status = Status.read(spool.root / layout.RUNNING / post.name / held[0]) if held else Status()
             line.show(status.progress, status.stage or "cutout", status.message)
 
-    with tempfile.TemporaryDirectory(prefix="protoscale-") as folder:
+    with contextlib.ExitStack() as stack:
+        folder = tempfile.mkdtemp(prefix="protoscale-")
+        stack.callback(shutil.rmtree, folder)
         spool = Spool.open(Path(folder))
         spool.enlist(post.name)
         job = queue(spool, options.file, options)
+        out = stack.enter_context(prepared(options.out or folder_for(options.file)))
         worker = Worker(spool, config, post, engine, Watched())
-        while worker.step():
-            pass
+        try:
+            while worker.step():
+                pass
+        finally:
+            line.end()
         told = look(spool, job.id)
-        line.end()
         if told["status"] == GIVEN_UP:
             print(f"protoscale: {told['error']}", file=sys.stderr)
             return exits.FAILED
-        paths = fetch(spool, job.id, options.out or Path(options.file.stem))
-    if options.json:
+        try:
+            paths = fetch(spool, job.id, out)
+        except OSError as error:
+            stack.pop_all()  # what was made stays where it is
+            made = spool.find(job.id).job.path
+            why = f"{error.filename or out} cannot be written: {error.strerror}"
+            print(f"protoscale: {why}; the results lie in {made}", file=sys.stderr)
+            return exits.FAILED
+    return _told(told, paths, options.json)
+
+
+def _told(told: dict[str, Any], paths: list[Path], as_json: bool) -> int:
+    if as_json:
         print(json.dumps({**told, "files": [str(path.absolute()) for path in paths]}, indent=2))
         return exits.OK
     for note in told["notes"]:

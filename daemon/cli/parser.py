@@ -106,7 +106,10 @@ def _making(commands: Commands) -> None:
     )
     make.add_argument("file", type=Path, metavar="FILE", help="an image file")
     make.set_defaults(priority=NORMAL, tags=[], name=None)
-    _wishes(make, out="where the results go (default: a folder named after the photo)")
+    _wishes(
+        make,
+        out="where the results go (default: a folder named after the photo; cup-model/ beside a file cup)",
+    )
 
 
 def _jobs(commands: Commands) -> None:

@@ -16,6 +16,7 @@ class Line:
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
         self._said = ""
+        self._is_open = False
 
     def show(self, percent: float, stage: str, message: str) -> None:
         """Tell where it is now."""
@@ -28,8 +29,16 @@ class Line:
         text = f"[{'#' * filled}{'.' * (self.WIDTH - filled)}] {percent:3.0f} % {message}"
         columns = shutil.get_terminal_size().columns - 1
         print(f"\r{text[:columns]:<{columns}}", end="", file=self._stream, flush=True)
+        self._is_open = True
+
+    def note(self, text: str) -> None:
+        """Tell something else, on a line of its own that stays."""
+        columns = shutil.get_terminal_size().columns - 1
+        print(f"\r{text:<{columns}}" if self._is_open else text, file=self._stream, flush=True)
+        self._is_open = False
 
     def end(self) -> None:
         """Leave the line as it stands."""
-        if self._live:
+        if self._is_open:
             print(file=self._stream)
+        self._is_open = False

@@ -7,9 +7,7 @@ import contextlib
 import itertools
 import json
 import os
-import shutil
 import sys
-import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,8 @@ from typing import Any
 
 from daemon.cli import exits
 from daemon.cli.names import short
-from daemon.cli.progress import Line
+from daemon.cli.results import fetch, is_taken, prepared
+from daemon.cli.waiting import Vigil, has_ended, wait
 from spool import command, layout, lock, picture, rights
 from spool.errors import InvalidRequest, SpoolFull
 from spool.escape import escaped
@@ -25,8 +24,6 @@ from spool.job import Job, Request, check_name
 from spool.settings import SpoolSettings, read, room_left
 from spool.spool import Spool
 from spool.view import COMPLETED, GIVEN_UP, look
-
-POLL = 0.1
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,6 +34,11 @@ def run(options: argparse.Namespace) -> int:
         raise InvalidRequest("--out needs the results, and --no-wait does not wait for them; leave one out")
     if not room_left(spool.root, settings.reserve):
         raise SpoolFull(f"less than PROTOSCALE_RESERVE is free under {spool.root}; delete jobs or free space")
+    with prepared(options.out) if options.out else contextlib.nullcontext():
+        return _submit(spool, options)
+
+
+def _submit(spool: Spool, options: argparse.Namespace) -> int:
     found = list(photos(options.files))
     if options.name and len(found) > 1:
         raise InvalidRequest(f"--name is for one photo, and these are {len(found)}; --tag groups them")
@@ -53,10 +55,17 @@ def run(options: argparse.Namespace) -> int:
                 print(job.id)
         return code
     if not lock.is_held(spool.root):
-        names = " ".join(short(job.id) for job, _ in work)
-        print(f"queued and safe ({names}), but nobody works here: start {command.started()}", file=sys.stderr)
-        return exits.NO_SERVICE
+        told = [look(spool, job.id) for job, _ in work]
+        if options.json:
+            print(json.dumps(told, indent=2))
+        return _nobody_works(told)
     return _wait_for_all(spool, work, options) or code
+
+
+def _nobody_works(told: list[dict[str, Any]]) -> int:
+    names = " ".join(short(one["job_id"]) for one in told)
+    print(f"queued and safe ({names}), but nobody works here: start {command.started()}", file=sys.stderr)
+    return exits.NO_SERVICE
 
 
 @dataclass(frozen=True)
@@ -143,27 +152,45 @@ def _pieces(file: Path) -> Generator[bytes, None, None]:
 
 
 def _wait_for_all(spool: Spool, work: list[tuple[Job, Photo]], options: argparse.Namespace) -> int:
-    told = []
+    told: list[dict[str, Any]] = []
     taken: set[Path] = set()
+    vigil = Vigil(spool.root)
+    is_fetched = True
     for job, photo in work:
-        end = wait(spool, job.id)
+        end = wait(spool, job.id, vigil)
         told.append(end)
         folder = spool.find(job.id).job.path
-        if options.out:
-            folder = _folder(options.out / photo.below, end, taken)
         if end["status"] == COMPLETED and options.out:
-            fetch(spool, job.id, folder)
-        if not options.json:
+            wanted = _folder(options.out / photo.below, end, taken)
+            if _is_fetched(spool, end, wanted):
+                folder = wanted
+            else:
+                is_fetched = False
+        if has_ended(end) and not options.json:
             _say(end, folder)
     if options.json:
         print(json.dumps(told, indent=2))
-    return exits.OK if all(end["status"] == COMPLETED for end in told) else exits.FAILED
+    if left := [end for end in told if not has_ended(end)]:
+        return _nobody_works(left)
+    return exits.OK if is_fetched and all(end["status"] == COMPLETED for end in told) else exits.FAILED
+
+
+def _is_fetched(spool: Spool, end: dict[str, Any], folder: Path) -> bool:
+    """Whether a result could be copied; if not, it is told, and lies in the spool as before."""
+    try:
+        fetch(spool, end["job_id"], folder)
+    except OSError as error:
+        print(
+            f"{end['name']}: {error.filename or folder} cannot be written: {error.strerror}", file=sys.stderr
+        )
+        return False
+    return True
 
 
 def _folder(out: Path, end: dict[str, Any], taken: set[Path]) -> Path:
-    """Named after the photo, and after the job too where another photo of this command has that name."""
+    """Named after the photo, and after the job too where another photo of this command, or a file, has that name."""
     folder = out / Path(end["name"]).stem
-    if folder in taken:
+    if folder in taken or is_taken(folder):
         folder = out / f"{folder.name}-{short(end['job_id'])}"
     taken.add(folder)
     return folder
@@ -176,31 +203,3 @@ def _say(end: dict[str, Any], folder: Path) -> None:
     for note in end["notes"]:
         print(escaped(f"{end['name']}: {note}"), file=sys.stderr)
     print(folder / layout.MODEL_GLB)
-
-
-def wait(spool: Spool, job_id: str) -> dict[str, Any]:
-    """Show a job's progress until it ends, and return its last status."""
-    line = Line()
-    while True:
-        told = look(spool, job_id)
-        waits = f"waiting, number {told['queue_position']}" if told["queue_position"] else told["message"]
-        line.show(told["progress"], told["stage"], f"{told['name']}: {waits}")
-        if told["status"] in (COMPLETED, GIVEN_UP):
-            line.end()
-            return told
-        time.sleep(POLL)
-
-
-def fetch(spool: Spool, job_id: str, folder: Path) -> list[Path]:
-    """Copy a finished job's products into `folder` (made if needed); returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    copied = []
-    for name in layout.PRODUCTS:
-        try:
-            source = spool.open_file(job_id, name)
-        except FileNotFoundError:
-            continue
-        with source, (folder / name).open("wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-        copied.append(folder / name)
-    return copied
