@@ -6,6 +6,7 @@ What a command needs is imported by the command itself, so that `--help` is quic
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from spool.settings import WrongSetting
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = parser().parse_args(argv)
+    _print_any_name()
     if options.spool:
         os.environ["PROTOSCALE_SPOOL"] = str(options.spool.absolute())
     try:
@@ -38,6 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SpoolError, DaemonError) as error:
         complain(str(error))
         return _code(error)
+
+
+def _print_any_name() -> None:
+    """A photo may be called anything, also what the terminal's encoding has no letters for: that is no reason to end.
+
+    A file name that is no text goes out as the bytes it is, so that a script finds the file.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        is_utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
 
 
 def _code(error: SpoolError | DaemonError) -> int:
