@@ -254,7 +254,7 @@ def test_a_name_that_the_terminal_cannot_show_ends_nothing(
     environ = {**os.environ, **locale, "U2NET_HOME": str(u2net_home), "PYTHONPATH": str(ROOT)}
 
     def said(*argv: bytes) -> bytes:
-        command = [sys.executable, "-m", "daemon.cli", *argv]
+        command: list[str | bytes] = [sys.executable, "-m", "daemon.cli", *argv]
         return subprocess.run(command, capture_output=True, env=environ, cwd=tmp_path, check=True).stdout
 
     said(b"submit", b"--no-wait", photo)
