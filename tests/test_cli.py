@@ -258,6 +258,27 @@ def test_submit_waits_and_fetches_the_results(
         assert "texture-cpu" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "locale", [{"PYTHONIOENCODING": "utf-8:strict"}, {"PYTHONIOENCODING": "ascii:strict"}]
+)
+def test_a_name_that_the_terminal_cannot_show_ends_nothing(
+    spool: Spool, tmp_path: Path, u2net_home: Path, locale: dict[str, str]
+) -> None:
+    photo = os.fsencode(tmp_path) + b"/caf\xe9 \xc3\xa9.png"
+    Path(os.fsdecode(photo)).write_bytes(picture())
+    environ = {**os.environ, **locale, "U2NET_HOME": str(u2net_home), "PYTHONPATH": str(ROOT)}
+
+    def said(*argv: bytes) -> bytes:
+        command: list[str | bytes] = [sys.executable, "-m", "daemon.cli", *argv]
+        return subprocess.run(command, capture_output=True, env=environ, cwd=tmp_path, check=True).stdout
+
+    said(b"submit", b"--no-wait", photo)
+    assert b"caf" in said(b"ls") and b"caf" in said(b"queue")
+    *_, last = said(b"make", b"--quality", b"draft", photo).splitlines()
+    if "utf-8" in locale["PYTHONIOENCODING"]:
+        assert Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + last)).is_file()
+
+
 def test_a_strangers_daemon_package_is_told(tmp_path: Path) -> None:
     (tmp_path / "httpd").mkdir()
     (tmp_path / "httpd" / "__init__.py").write_text("")

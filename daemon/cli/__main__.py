@@ -6,6 +6,7 @@ What a command needs is imported by the command itself, so that `--help` is quic
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from spool.settings import SpoolSettings, WrongSetting, read
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = parser().parse_args(argv)
+    _print_any_name()
     spool = options.spool and options.spool.absolute()
     try:
         if options.service:
@@ -53,6 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         complain(refused[0])
         return refused[1]
+
+
+def _print_any_name() -> None:
+    """A photo may be called anything, also what the terminal's encoding has no letters for: that is no reason to end.
+
+    A file name that is no text goes out as the bytes it is, so that a script finds the file.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        is_utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
 
 
 def _code(error: SpoolError | DaemonError) -> int:
