@@ -86,15 +86,14 @@ def posts(config: Config, engine_devices: tuple[str, ...]) -> list[Post]:
     both = {device for device in texture if device in geometry and device != "cpu"}
     if config.texture_devices == config.geometry_devices == ("cpu",):
         both = {"cpu"}
-    made = [
-        _post("all", device, (*TEXTURE_STAGES, *GEOMETRY_STAGES), 0) for device in texture if device in both
-    ]
-    for role, stages, devices in (
-        ("texture", TEXTURE_STAGES, texture),
-        ("geometry", GEOMETRY_STAGES, geometry),
+    made = []
+    for role, stages, theirs in (
+        ("all", (*TEXTURE_STAGES, *GEOMETRY_STAGES), [device for device in texture if device in both]),
+        ("texture", TEXTURE_STAGES, [device for device in texture if device not in both]),
+        ("geometry", GEOMETRY_STAGES, [device for device in geometry if device not in both]),
     ):
-        alone = [device for device in devices if device not in both]
-        made += [_post(role, device, stages, alone[:at].count(device)) for at, device in enumerate(alone)]
+        # No two of one name: each owns the folder that is called like it.
+        made += [_post(role, device, stages, theirs[:at].count(device)) for at, device in enumerate(theirs)]
     return made
 
 

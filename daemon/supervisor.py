@@ -146,6 +146,8 @@ class Supervisor:
         for worker in self.spool.workers():
             put_back(self.spool, worker, self.config.attempts, "the service was stopped while it ran")
         retention.sweep_tmp(self.spool, log)
+        if self.fleet:
+            self.fleet.begin()
 
     def begin_drain(self) -> None:
         """Pass the wish to stop on, once."""

@@ -6,6 +6,7 @@ extends `SpoolSettings` with its own, so every variable is declared, defaulted a
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -72,7 +73,7 @@ def number(lowest: float, highest: float = float("inf")) -> Callable[[str], floa
 
     def parse(text: str) -> float:
         value = float(text)
-        if not lowest <= value <= highest:
+        if not (lowest <= value <= highest and math.isfinite(value)):
             raise ValueError(text)
         return value
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daemon.cli import exits
 from daemon.cli.__main__ import main
 from daemon.cli.results import folder_for, prepared
+from daemon.engines.silhouette.engine import SilhouetteEngine
+from daemon.errors import EngineError
 from spool import layout, lock
 from spool.errors import InvalidRequest
 from spool.spool import Spool
@@ -51,6 +54,31 @@ def test_a_photo_without_an_extension_has_its_results_beside_it(here: Path, caps
     assert main(["make", "cup", "--quality", "draft"]) == exits.OK
     assert capsys.readouterr().out.splitlines() == [f"cup-model/{name}" for name in layout.PRODUCTS]
     assert Path("cup").read_bytes() == picture()
+
+
+def test_a_photo_is_tried_again_until_it_is_a_model(
+    here: Path, capsys: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound, tries = SilhouetteEngine.geometry, []
+
+    def stumble(self: SilhouetteEngine, *given: Any) -> Any:
+        tries.append(1)
+        if len(tries) == 1:
+            raise EngineError("the device hiccuped")
+        return sound(self, *given)
+
+    monkeypatch.setattr(SilhouetteEngine, "geometry", stumble)
+    assert main(["make", "cup", "--quality", "draft"]) == exits.OK
+    assert Path("cup-model", layout.MODEL_GLB).exists() and len(tries) == 2
+
+
+def test_without_room_nothing_is_said_to_be_made(
+    here: Path, capsys: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROTOSCALE_RESERVE", "900T")
+    assert main(["make", "cup", "--quality", "draft"]) == exits.TEMPORARY
+    assert "PROTOSCALE_RESERVE" in capsys.readouterr().err
+    assert names(here) == ["cup"]
 
 
 @pytest.mark.parametrize("out", ["cup", "cup/below", "new/folder"])

@@ -86,6 +86,9 @@ def test_which_workers_there_are_with_cards(monkeypatch: pytest.MonkeyPatch) -> 
         "geometry-cuda2",
     ]
     assert cards(GEOMETRY_DEVICE="cuda:0") == [("all-cuda0", ("cutout", "texture", "geometry"))]
+    twice = dict.fromkeys(("GEOMETRY_DEVICE", "TEXTURE_DEVICE"), "cuda:0,cuda:0")
+    names = [name for name, _ in cards(**twice)]
+    assert len(names) == len(set(names)) == 2 and names[0] == "all-cuda0"
     with pytest.raises(EngineUnavailable, match=r"GEOMETRY_DEVICE names cuda:7.*cuda:0, cuda:1, cuda:2"):
         cards(GEOMETRY_DEVICE="cuda:7")
 
@@ -99,3 +102,9 @@ def test_a_device_that_is_not_there_is_an_error_that_names_what_is() -> None:
 def test_room_is_measured(tmp_path: Path) -> None:
     assert room_left(tmp_path, 1)
     assert not room_left(tmp_path, 1 << 60)
+
+
+@pytest.mark.parametrize("text", ["inf", "nan", "-inf", "1e999"])
+def test_a_number_has_an_end(text: str) -> None:
+    with pytest.raises(WrongSetting):
+        read(Config, {"PROTOSCALE_DRAIN_LIMIT": text})

@@ -9,18 +9,23 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemon.cli import exits
 from daemon.cli.progress import Line
 from daemon.cli.results import fetch, folder_for, prepared
 from daemon.cli.submit import queue
+from daemon.cli.waiting import has_ended
 from daemon.config import Config
 from spool import layout
-from spool.settings import read
+from spool.errors import SpoolFull
+from spool.settings import read, room_left
 from spool.spool import Spool
 from spool.status import Status
 from spool.view import GIVEN_UP, look
+
+if TYPE_CHECKING:
+    from daemon.worker import Worker
 
 
 def run(options: argparse.Namespace) -> int:
@@ -60,11 +65,9 @@ def run(options: argparse.Namespace) -> int:
         out = stack.enter_context(prepared(options.out or folder_for(options.file)))
         worker = Worker(spool, config, post, engine, Watched())
         try:
-            while worker.step():
-                pass
+            told = _work_on(worker, job.id)
         finally:
             line.end()
-        told = look(spool, job.id)
         if told["status"] == GIVEN_UP:
             print(f"protoscale: {told['error']}", file=sys.stderr)
             return exits.FAILED
@@ -77,6 +80,16 @@ def run(options: argparse.Namespace) -> int:
             print(f"protoscale: {why}; the results lie in {made}", file=sys.stderr)
             return exits.FAILED
     return _told(told, paths, options.json)
+
+
+def _work_on(worker: Worker, job_id: str) -> dict[str, Any]:
+    """Until the job is done or given up; after an error it rests between two attempts. Raises SpoolFull."""
+    while not has_ended(told := look(worker.spool, job_id)):
+        if not room_left(worker.spool.root, worker.config.reserve):
+            raise SpoolFull(f"less than PROTOSCALE_RESERVE is free under {worker.spool.root}; free space")
+        if not worker.step():
+            worker.rest()
+    return told
 
 
 def _told(told: dict[str, Any], paths: list[Path], as_json: bool) -> int:

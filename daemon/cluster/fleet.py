@@ -48,10 +48,12 @@ class Fleet:
         self._pulse = Pulse()
         self._backoff = Backoff()
         self._lookout: BaseProcess | None = None
-        (spool.root / roster.CLUSTER).mkdir(exist_ok=True)
-        (spool.root / roster.CLUSTER / roster.ROSTER).unlink(
-            missing_ok=True
-        )  # who was there for another supervisor
+
+    def begin(self) -> None:
+        """Forget who was there for an earlier supervisor. Only once the lock is held: the roster may be in use."""
+        folder = self._spool.root / roster.CLUSTER
+        folder.mkdir(exist_ok=True)
+        (folder / roster.ROSTER).unlink(missing_ok=True)
 
     def look(self, is_open: Callable[[str], bool], draining: bool) -> None:
         """One turn. `is_open` says of a worker whether its jobs are still to be put back."""

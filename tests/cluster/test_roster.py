@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -24,6 +25,10 @@ from daemon.inquest import Ending, Inquest
 from daemon.process import EX_SOFTWARE, EX_UNAVAILABLE
 from daemon.service_record import ServiceRecord
 from daemon.status_board import board
+from daemon.supervisor import Supervisor
+from spool import lock
+from spool.errors import SpoolUnusable
+from spool.notify import Systemd
 from spool.spool import Spool
 from spool.status import read_attempts
 from spool.trouble import Trouble
@@ -119,6 +124,7 @@ class Fleeting:
         self.spool = Spool.open(root)
         self.crews: list[Crew] = []
         self.fleet = Fleet(self.config, self.spool, self.crews)
+        self.fleet.begin()
         self.open: set[str] = set()
 
     def see(self, *seen: Machine) -> None:
@@ -241,8 +247,35 @@ def test_trouble_of_the_lookout_is_told(fleeting: Fleeting) -> None:
 
 def test_a_cluster_takes_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(EngineUnavailable, match=r"pip install 'protoscale\[cluster\]'"):
+    with pytest.raises(EngineUnavailable, match=r"pip install '\.\[cluster\]'"):
         Fleet(config(tmp_path, CLUSTER="ray"), Spool.open(tmp_path), [])
+
+
+def test_a_supervisor_that_the_lock_refuses_leaves_the_roster_of_the_other(fleeting: Fleeting) -> None:
+    root = fleeting.spool.root
+    (machine,) = machines([node(1, GPU=1.0)])
+    fleeting.see(machine)
+    held = lock.take(root)
+    second = Supervisor(fleeting.config, Systemd({}), with_http=False)
+    try:
+        with pytest.raises(SpoolUnusable, match="another supervisor"):
+            second.run()
+        assert Roster.read(root).machines == (machine,)
+        fleeting.look()
+        assert [crew.retired for crew in fleeting.crews] == [False]
+    finally:
+        os.close(held)
+        second.wake.close()
+
+
+def test_the_next_supervisor_forgets_who_was_there(fleeting: Fleeting) -> None:
+    fleeting.see(*machines([node(1, GPU=1.0)]))
+    following = Supervisor(fleeting.config, Systemd({}), with_http=False)
+    try:
+        following.recover()
+        assert Roster.read(fleeting.spool.root).machines == ()
+    finally:
+        following.wake.close()
 
 
 # --- whose fault ---------------------------------------------------------------------------------------
