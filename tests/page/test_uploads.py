@@ -16,6 +16,7 @@ from tests.page.browser import (
     choose,
     frozen,
     held_back,
+    is_loaded,
     is_ready,
     is_shown,
     keep,
@@ -137,6 +138,8 @@ def test_tags_names_priorities_and_estimates(
             page.locator("#priority").select_option("high")
             expect(row(page, job)).to_contain_text("high priority")
             assert httpx.get(f"{address}/api/jobs/{job}", timeout=60).json()["priority"] == "high"
+            is_loaded(page.locator("#still"))
+            is_loaded(row(page, job).locator("img"))
             keep(page, "queue")
         is_ready(page, job)
         expect(page.locator("#priority-of")).to_be_hidden()
