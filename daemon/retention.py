@@ -114,7 +114,7 @@ def _files(job: Path) -> Iterator[Path]:
 
 
 def _modified(path: Path, almanac: Almanac) -> float:
-    """When this directory last changed (a job is not touched after it came to rest); now, where it has gone."""
+    """When this directory last changed (once a job rests, only an export does that); now, where it has gone."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

@@ -119,7 +119,7 @@ class Supervisor:
         self.drain.ask()
 
     def ask_reload(self, signum: int = 0, frame: FrameType | None = None) -> None:
-        """SIGHUP: replace the workers and the server by fresh ones, each after its running stage."""
+        """SIGHUP: replace workers and server by fresh ones, each after its running stage or the drain limit."""
         self._reload_asked = True
 
     def _hear_signals(self) -> None:
