@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from spool import keys
-from tests.support import until
+from tests.support import picture, until
 from tests.systemd.machine import COMMAND, INSIDE, UNDER_SYSTEMD, Machine
 from tests.systemd.settings import EXPECTED, ODD
 
@@ -26,6 +26,17 @@ def test_a_key_made_by_it_holds_for_the_service(machine: Machine) -> None:
     owner = machine.run("stat", "--format=%U", "/var/lib/protoscale/spool/keys").stdout.strip()
     assert owner == "protoscale"
     machine.run("protoscale", "keys", "revoke", "web")
+
+
+def test_the_service_makes_a_model_of_a_photo_that_only_root_may_read(machine: Machine) -> None:
+    photo = machine.root / "root" / "cup.png"
+    photo.write_bytes(picture())
+    photo.chmod(0o600)
+    out = ("--quality", "draft", "--out", "/root/models")
+    told = machine.run("protoscale", "submit", "/root/cup.png", *out)
+    assert told.stdout.strip() == "/root/models/cup/model.glb"
+    assert (machine.root / "root/models/cup/model.glb").read_bytes()[:4] == b"glTF"
+    assert machine.run("find", "/var/lib/protoscale/spool", "-user", "root").stdout == ""
 
 
 def test_doctor_and_the_models_are_the_service_s(machine: Machine) -> None:
