@@ -290,7 +290,7 @@ def test_unloading_gives_the_memory_back(u2net_home: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
     found = json.loads(done.stdout)
     assert found["unloads"] == [False, True, False]
-    assert found["grown"] > 50e6
+    assert found["grown"] > 30e6  # some 50 MB: it was there to be given back
     assert found["kept"] < 0.25 * found["grown"]
     assert found["peak"] < 800e6
     assert not found["jit_disabled"]

@@ -114,7 +114,10 @@ def test_names_and_roles_are_checked(root: Path, name: str, role: str) -> None:
         keys.create(root, name, role)
 
 
-def test_the_command_line_makes_lists_and_revokes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_makes_lists_and_revokes(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROTOSCALE_SPOOL", "")  # `--spool` sets it: not for the tests that follow
     at = ["--spool", str(root), "keys"]
     assert main([*at, "create", "web", "--role", "read"]) == 0
     token = capsys.readouterr().out.strip()

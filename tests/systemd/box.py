@@ -116,7 +116,8 @@ class Box:
         return state.stdout.strip() == "active"
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command inside. With `check`, it must succeed."""
+        """Run a command inside, as in a fresh shell: without our own settings. With `check`, it must succeed."""
+        outside = {name: value for name, value in os.environ.items() if not name.startswith("PROTOSCALE_")}
         done = subprocess.run(
             [
                 "nsenter",
@@ -126,6 +127,7 @@ class Box:
                 "--",
                 *command,
             ],
+            env=outside,
             capture_output=True,
             text=True,
             timeout=300,
