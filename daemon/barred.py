@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spool import layout, rights
 from spool.draft import ADOPTION
-from spool.line import LONG, PATIENCE, line_in
+from spool.line import LONG, PATIENCE, first_in
 from spool.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -38,13 +38,12 @@ class Barred:
         began = time.monotonic()
         if began < self._due:
             return
-        found = [path for path in _places(spool) if path.is_dir() and not rights.may_move(path)]
-        told = [note for path in found if (note := _note(path))]
-        for path in set(found) - self._found:
-            if note := _note(path):
-                log.warning("%s", note)
+        barred = (path for path in _places(spool) if path.is_dir() and not rights.may_move(path))
+        told = {path: note for path in barred if (note := _note(path))}
+        for path in told.keys() - self._found:
+            log.warning("%s", told[path])
         more = [f"and {len(told) - NAMED} more jobs like these"] if len(told) > NAMED else []
-        self._found, self.notes = frozenset(found), (*told[:NAMED], *more)
+        self._found, self.notes = frozenset(told), (*list(told.values())[:NAMED], *more)
         now = time.monotonic()
         self._due = now + max(EVERY, PATIENCE * (now - began))
 
@@ -52,7 +51,7 @@ class Barred:
 def _places(spool: Spool) -> Iterator[Path]:
     """Where jobs lie that the service is to move: those that wait, those it claimed, and half-taken drops."""
     for stage in layout.STAGES:
-        for _, job_id in zip(range(LONG), line_in(spool.root, stage.folder), strict=False):
+        for job_id in first_in(spool.root, stage.folder, LONG):
             yield spool.root / stage.folder / job_id
     for worker in spool.workers():
         for job_id in spool.waiting(f"{layout.RUNNING}/{worker}"):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 from pathlib import Path
 
-from spool import layout
+from spool import layout, rights
 
 
 def closed(root: Path, error: OSError) -> str | None:
@@ -19,10 +17,9 @@ def closed(root: Path, error: OSError) -> str | None:
         return None
     place, seen = found
     may_enter = place == root and os.access(root, os.R_OK | os.X_OK)
-    owner = _name_of_user(seen.st_uid)
-    advice = f"use `sudo -u {owner}`"
+    advice = f"use `sudo -u {rights.for_sudo(rights.user_name(seen.st_uid))}`"
     if not may_enter and seen.st_mode & 0o050 == 0o050:
-        advice += f", or join the group {_name_of_group(seen.st_gid)}"
+        advice += f", or join the group {rights.group_name(seen.st_gid)}"
     verb = "written" if may_enter else "entered"
     return f"the spool {root} may not be {verb} by this user ({error.strerror}: {error.filename}); {advice}"
 
@@ -31,7 +28,7 @@ def not_writable(root: Path) -> str | None:
     """The first folder of a spool into which this user may put nothing, and whose it is; None where there is none."""
     for folder in layout.FOLDERS:
         if not os.access(root / folder, os.W_OK | os.X_OK):
-            return f"{root / folder} belongs to {_name_of_user((root / folder).stat().st_uid)}"
+            return f"{root / folder} belongs to {rights.owner(root / folder)}"
     return None
 
 
@@ -45,17 +42,3 @@ def _nearest(root: Path) -> tuple[Path, os.stat_result] | None:
         except OSError:
             return None
     return None
-
-
-def _name_of_user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"#{uid}"  # as sudo takes it
-
-
-def _name_of_group(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return f"#{gid}"

@@ -35,7 +35,7 @@ def obstacle(path: Path) -> str:
     """What keeps this user from moving `path` out of its folder, and what to do; empty where nothing does."""
     folder = path.parent
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
-        return f"{_user(os.geteuid())} may not move anything out of {folder}; `{_open_to_us(folder)}`"
+        return f"{user_name(os.geteuid())} may not move anything out of {folder}; `{_open_to_us(folder)}`"
     if _sticks(str(path)):
         whose, bare = owner(path), shlex.quote(str(folder))
         return f"{folder} has the sticky bit, so only {whose} may move it out of there; `chmod -t {bare}`"
@@ -48,12 +48,12 @@ def obstacle(path: Path) -> str:
 
 def owner(path: Path) -> str:
     """Whose it is: the user's name, or number where nobody has it."""
-    return _user(path.stat().st_uid)
+    return user_name(path.stat().st_uid)
 
 
 def give_to_us(path: Path) -> str:
     """The command that gives `path`, and all below it, to this user."""
-    return f"chown -R {_user(os.geteuid())}:{_group(os.getegid())} {shlex.quote(str(path))}"
+    return f"chown -R {user_name(os.geteuid())}:{group_name(os.getegid())} {shlex.quote(str(path))}"
 
 
 def check_folders(root: Path) -> None:
@@ -127,19 +127,26 @@ def _open_to_us(folder: Path) -> str:
     return (
         opens
         if group in (os.getegid(), *os.getgroups())
-        else f"chgrp {_group(os.getegid())} {name} && {opens}"
+        else f"chgrp {group_name(os.getegid())} {name} && {opens}"
     )
 
 
-def _user(number: int) -> str:
+def user_name(number: int) -> str:
+    """The name of a user, or the number where nobody has it."""
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
         return str(number)
 
 
-def _group(number: int) -> str:
+def group_name(number: int) -> str:
+    """The name of a group, or the number where none has it."""
     try:
         return grp.getgrgid(number).gr_name
     except KeyError:
         return str(number)
+
+
+def for_sudo(user: str) -> str:
+    """A user as `sudo -u` takes it from a shell: a number is marked as one."""
+    return f"'#{user}'" if user.isdigit() else user

@@ -49,5 +49,5 @@ def _advice(path: Path, root: Path) -> str:
     except OSError:
         pass  # what may not even be looked at belongs to somebody else
     whose = rights.owner(root)
-    name = f"'#{whose}'" if whose.isdigit() else whose
-    return f"this user may not do that in the spool of {whose}: run the command as {whose} (`sudo -u {name} ...`)"
+    as_whom = f"run the command as {whose} (`sudo -u {rights.for_sudo(whose)} ...`)"
+    return f"this user may not do that in the spool of {whose}: {as_whom}"
