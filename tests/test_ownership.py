@@ -41,7 +41,7 @@ def foreign(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("mode", "advice"),
-    [(0o700, "`sudo -u #12345`\n"), (0o750, "`sudo -u #12345`, or join the group #12345\n")],
+    [(0o700, "`sudo -u '#12345'`\n"), (0o750, "`sudo -u '#12345'`, or join the group 12345\n")],
 )
 def test_a_spool_that_may_not_be_entered(foreign: Path, mode: int, advice: str) -> None:
     foreign.parent.chmod(mode)
@@ -62,7 +62,7 @@ def test_a_spool_that_may_only_be_looked_at(foreign: Path) -> None:
     assert protoscale(foreign, "ls").returncode == 0
     told = protoscale(foreign, "doctor")
     assert told.returncode == 1
-    assert "BROKEN spool: this user may look into" in told.stdout and "belongs to #12345" in told.stdout
+    assert "BROKEN spool: this user may look into" in told.stdout and "belongs to 12345" in told.stdout
 
 
 def test_a_spool_that_lacks_a_folder_and_may_not_be_written(foreign: Path) -> None:
