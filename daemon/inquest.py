@@ -7,7 +7,7 @@
     it was an envoy, and its machine or the way there is gone     all are spared
     no job was in its hands                                  what it held stays counted: nobody can tell
 
-What "charged" does to a job is the spool's business (`Spool.recover`).
+What "charged" does to a job is the spool's business (`spool.recovery`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from daemon import disk, joblog
 from daemon.child import Crew
 from daemon.process import EX_CONFIG, EX_IOERR, EX_SOFTWARE
 from daemon.service_record import Death
-from spool import layout, policy
+from spool import layout, policy, recovery
 from spool.spool import Spool
 from spool.tally import WORKER_DIED, Tally
 from spool.trouble import Charge, Verdict
@@ -117,7 +117,7 @@ class Inquest:
             rest = record.pause + AFTER_OUTAGE
             verdicts[suspect] = Verdict(Charge.SPARED, rest, otherwise=Charge.KILLED)
             with disk.unimportant(f"pardon of job {before.job_id}"):
-                if spool.pardon(before.job_id, before.stage, BENCH, rest):
+                if recovery.pardon(spool, before.job_id, before.stage, BENCH, rest):
                     log.info(
                         "job %s: its attempt is given back, because %s failed", before.job_id, record.device
                     )
@@ -130,7 +130,7 @@ def put_back(
     """Move what a worker held to where it belongs now. Raises OSError; may be repeated."""
     spool.enlist(worker)
     joblog.carry_stacks(spool, worker, how)
-    for job_id, folder in spool.recover(worker, attempts, how, verdicts=verdicts):
+    for job_id, folder in recovery.recover(spool, worker, attempts, how, verdicts=verdicts):
         log.warning("job %s: worker %s: %s; on to %s/", job_id, worker, how, folder)
         if folder == layout.FAILED:
             Tally(spool.root, "supervisor").failure(WORKER_DIED)

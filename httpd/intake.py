@@ -49,6 +49,11 @@ class Published:
     found: Found
     is_new: bool
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What tells the client that an earlier request was answered once more."""
+        return {} if self.is_new else {"Idempotency-Replayed": "true"}
+
 
 def admit(request: Request) -> Arrival:
     """Count an upload of one picture by this caller, from before it is read. Raises HTTPException (429)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from spool import filesystem, layout
@@ -67,8 +68,9 @@ class Scan:
         seen_at, names = self._resting.get(folder, (-1, set()))
         if changed_at == seen_at:
             return set()
+        now = time.time_ns()
         fresh = set(self._spool.waiting(folder))
-        settled = filesystem.is_past(changed_at)
+        settled = filesystem.is_past(changed_at, now)
         self._resting[folder] = (changed_at if settled else -1, fresh)
         return fresh ^ names
 

@@ -61,18 +61,20 @@ async def generate(request: Request) -> Response:
 
     With `Prefer: respond-async`, or after `Prefer: wait=SECONDS`, 202 with the uid, as `send` gives.
     """
-    job_id, extra = await _submit(request)
+    published, extra = await _submit(request)
+    job_id = published.found.job.id
     patience = _patience(request)
     news = await _wait(request, job_id, patience)
     spool = spool_of(request)
     if news.told and news.told["status"] == COMPLETED:
-        return model_response(
-            await run_in_threadpool(spool.open_file, job_id, layout.MODEL_GLB), news.told["name"]
-        )
+        file = await run_in_threadpool(spool.open_file, job_id, layout.MODEL_GLB)
+        model = model_response(file, news.told["name"])
+        model.headers.update(published.headers)
+        return model
     if is_over(news):
         reason = news.told["error"] if news.told else "the job was deleted"
         return JSONResponse({"text": reason, "error_code": 1, "detail": reason}, 404)
-    headers = {"Location": f"/status/{job_id}"}
+    headers = {"Location": f"/status/{job_id}", **published.headers}
     if patience is not None:
         headers["Preference-Applied"] = f"wait={patience:g}" if patience else "respond-async"
     return JSONResponse({"uid": job_id, **extra}, 202, headers)
@@ -80,8 +82,10 @@ async def generate(request: Request) -> Response:
 
 async def send(request: Request) -> Response:
     """200 with the uid of a job that was queued."""
-    job_id, extra = await _submit(request)
-    return JSONResponse({"uid": job_id, **extra}, headers={"Location": f"/status/{job_id}"})
+    published, extra = await _submit(request)
+    job_id = published.found.job.id
+    headers = {"Location": f"/status/{job_id}", **published.headers}
+    return JSONResponse({"uid": job_id, **extra}, headers=headers)
 
 
 async def status(request: Request) -> Response:
@@ -110,8 +114,8 @@ def _as_base64(file: BinaryIO, before: bytes, after: bytes) -> Iterator[bytes]:
         yield after
 
 
-async def _submit(request: Request) -> tuple[str, dict[str, Any]]:
-    """Queue the picture; its id, and what the answer says about how it was understood."""
+async def _submit(request: Request) -> tuple[intake.Published, dict[str, Any]]:
+    """Queue the picture; its job, and what the answer says about how it was understood."""
     config, spool, caller = config_of(request), spool_of(request), caller_of(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
@@ -123,7 +127,7 @@ async def _submit(request: Request) -> tuple[str, dict[str, Any]]:
         intake.check_disk(spool, config)
         rest = await receive(request, body, limit, config.body_timeout, arrival)
 
-        def publish() -> tuple[str, dict[str, Any]]:
+        def publish() -> tuple[intake.Published, dict[str, Any]]:
             body.feed(rest)
             return _publish(
                 _known(body.values()), spool, caller, config, request.headers.get("idempotency-key")
@@ -134,18 +138,18 @@ async def _submit(request: Request) -> tuple[str, dict[str, Any]]:
 
 def _publish(
     values: dict[str, Any], spool: Spool, caller: Caller, config: HttpConfig, key: str | None
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[intake.Published, dict[str, Any]]:
     wishes = wishes_of(values)
     draft = intake.begin(spool, caller, config)
     try:
         with closing(Landing(draft.path / intake.PART)) as landing:
             unpack(values["image"], landing, config.max_upload)
-            job_id = intake.publish(draft, spool, config, "image", wishes, key).found.job.id
+            published = intake.publish(draft, spool, config, "image", wishes, key)
     except BaseException:
         draft.discard()
         raise
     unused = [name for name in _NO_EFFECT if name in values]
-    return job_id, {"quality": wishes["quality"], "not_used": unused}
+    return published, {"quality": wishes["quality"], "not_used": unused}
 
 
 def _known(values: dict[str, Any]) -> dict[str, Any]:

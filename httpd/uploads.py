@@ -38,25 +38,24 @@ async def _take(request: Request, boundary: bytes, arrival: Arrival) -> Response
     try:
         rest = await receive(request, form, config.max_upload, config.body_timeout, arrival)
 
-        def publish() -> tuple[str, bool, dict[str, Any]]:
+        def publish() -> tuple[intake.Published, dict[str, Any]]:
             form.end(rest)
             if picture.draft is None:
                 raise HTTPException(422, "the form has no `file`; send the picture in a field called `file`")
             wishes = intake.wishes_of(form.values, config, caller)
             key = request.headers.get("idempotency-key")
             published = intake.publish(picture.draft, spool, config, picture.filename, wishes, key)
-            job_id, is_new = published.found.job.id, published.is_new
-            return job_id, is_new, told(spool, published.found) if is_new else look(spool, job_id)
+            is_new = published.is_new
+            return published, told(spool, published.found) if is_new else look(spool, published.found.job.id)
 
-        job_id, is_new, answer = await run_in_threadpool(publish)
+        published, answer = await run_in_threadpool(publish)
     except BaseException:
         await run_in_threadpool(picture.drop)
         raise
     finally:
         picture.close()
-    headers = {"Location": f"/api/jobs/{job_id}/status", **applied(request)}
-    if not is_new:
-        headers["Idempotency-Replayed"] = "true"
+    status_at = f"/api/jobs/{published.found.job.id}/status"
+    headers = {"Location": status_at, **applied(request), **published.headers}
     return JSONResponse(answer, 201, headers)
 
 

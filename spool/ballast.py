@@ -12,7 +12,7 @@ import errno
 import os
 from pathlib import Path
 
-from spool.layout import TMP
+from spool.layout import RUNNING, TMP
 
 BALLAST = "ballast"
 SIZE = 4 << 20
@@ -45,20 +45,22 @@ def spend(path: Path, error: OSError) -> bool:
     """
     if error.errno not in FULL:
         return False
-    for root in path.parents:
-        try:
-            descriptor = os.open(root / BALLAST, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            size = os.fstat(descriptor).st_size
-            if path.relative_to(root).parts[0] == TMP or not size:
-                return False
-            os.ftruncate(descriptor, max(0, size - SLICE))
-            os.fsync(descriptor)  # ext4 hands freed blocks out again only after a commit
-            return True
-        except OSError:
+    # Of the spool alone: a file of that name above it is somebody's own.
+    root = next((above for above in path.parents if (above / RUNNING).is_dir()), None)
+    if root is None or path.relative_to(root).parts[0] == TMP:
+        return False
+    try:
+        descriptor = os.open(root / BALLAST, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        size = os.fstat(descriptor).st_size
+        if not size:
             return False
-        finally:
-            os.close(descriptor)
-    return False
+        os.ftruncate(descriptor, max(0, size - SLICE))
+        os.fsync(descriptor)  # ext4 hands freed blocks out again only after a commit
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import time
 from pathlib import Path
 
 from spool import layout
@@ -94,13 +93,13 @@ def check_renames(root: Path) -> None:
         )
 
 
-def is_past(changed_at: int, now: int | None = None) -> bool:
+def is_past(changed_at: int, now: int) -> bool:
     """Whether a folder's time (nanoseconds since 1970) cannot be that of a change after `now`.
 
     The kernel's times are as coarse as its clock tick, so two changes may share one: what was read of a folder may
-    be kept as "the folder at that time" only once that time is over.
+    be kept as "the folder at that time" only where that time was over before the reading: `now` is when it began.
     """
-    return (time.time_ns() if now is None else now) - changed_at > _TICK
+    return now - changed_at > _TICK
 
 
 def _is_apart(source: Path, target: Path) -> bool:

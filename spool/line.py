@@ -97,11 +97,12 @@ def _kept_reading(
     stamp = (os.stat(f"{root}/{folder}").st_mtime_ns, priority.changed_at(root))  # noqa: PTH116 (each status asks)
     if known and known.settled and known.stamp == stamp:
         return known.told
+    now = time.time_ns()
     told = look(root, folder)
     cost = time.monotonic() - began
     if len(kept) >= _KEPT:
         kept.clear()
-    settled, is_long = filesystem.is_past(max(stamp)), length(told) > SHORT
+    settled, is_long = filesystem.is_past(max(stamp), now), length(told) > SHORT
     kept[root, folder] = _Reading(stamp, settled, began, is_long, began + (1 + PATIENCE) * cost, told)
     return told
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -86,12 +87,13 @@ def marked(root: Path) -> Mapping[str, str]:
     known = _kept.get(root)
     if known and known[0] == stamp:
         return known[1]
+    now = time.time_ns()
     found: dict[str, str] = {}
     for name in sorted(os.listdir(root / FOLDER), reverse=True):  # of two marks of one job, high comes last
         job_id, _, wanted = name.partition(".")
         if is_job_id(job_id) and wanted in (HIGH, LOW):
             found[job_id] = wanted
-    if filesystem.is_past(stamp):
+    if filesystem.is_past(stamp, now):
         _kept[root] = (stamp, found)
     return found
 

@@ -4,7 +4,8 @@
                                                 └─▶ failed ──▶ inbox
 
 Nothing but the folder a job lies in records its state, so two processes can only ever race for a rename,
-which the kernel decides: the loser gets ENOENT and looks again.
+which the kernel decides: the loser gets ENOENT and looks again. What becomes of the jobs of a worker that died
+is decided in `spool.recovery`, and done by these moves.
 """
 
 from __future__ import annotations
@@ -12,20 +13,19 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from spool import durable, filesystem, layout, ownership, pause, priority, rights
 from spool.draft import Draft
 from spool.errors import InvalidRequest, NoSuchJob, SpoolUnusable, WrongState
-from spool.ids import is_job_id
 from spool.job import LOST, Job, Request
 from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, STAGE_OF_FOLDER, TMP
 from spool.line import line_in
 from spool.reader import PASSES, Found, Reader
-from spool.status import Status, as_error, count_attempt, read_attempts, refund_attempt
-from spool.trouble import LONGEST_REST, POISON, SPARES, Charge, Trouble, Verdict
+from spool.status import Status, as_error, count_attempt
+from spool.trouble import LONGEST_REST, Trouble
 
 
 class Spool(Reader):
@@ -127,85 +127,6 @@ class Spool(Reader):
         """Give a job up: the reason on the disk first, then the move."""
         replace(Status.read(job), error=reason, message=reason).write(job, durable_too=True)
         durable.move(job, self.root / FAILED / job.name)
-
-    def recover(
-        self,
-        worker: str,
-        attempts_allowed: int,
-        reason: str,
-        *,
-        refund: bool = False,
-        verdicts: MutableMapping[str, Verdict] | None = None,
-    ) -> list[tuple[str, str]]:
-        """Put what a dead worker held back to where it belongs; past the attempts, to `failed/`.
-
-        `reason` says for people how the worker ended. `verdicts` says, by job id, whose fault it was; what it
-        does not name is counted or, with `refund`, given back. A verdict is taken out once it is written down, so
-        that calling again after an OSError charges nobody twice. A job that this user may not move stays. Returns
-        (job id, folder) pairs.
-        """
-        verdicts = {} if verdicts is None else verdicts
-        if refund:
-            verdicts = {job_id: Verdict(Charge.REFUNDED) for job_id in self.waiting(f"{RUNNING}/{worker}")}
-        recovered = []
-        for path in sorted((self.root / RUNNING / worker).iterdir()):
-            if is_job_id(path.name) and path.is_dir() and rights.may_move(path):
-                recovered.append((path.name, self._recover_one(path, attempts_allowed, reason, verdicts)))
-        return recovered
-
-    def _recover_one(
-        self, path: Path, attempts_allowed: int, reason: str, verdicts: MutableMapping[str, Verdict]
-    ) -> str:
-        durable.clear_asides(path)
-        try:
-            job = Job.read(path)
-        except (InvalidRequest, FileNotFoundError) as error:
-            self.fail(path, f"its request cannot be read: {error}")
-            return FAILED
-        stage = STAGE_OF_FOLDER.get(job.next_folder())
-        if stage is None:
-            return self.advance(job)  # it was finished: only the move was missing
-        trouble = _charge(path, stage.name, verdicts.get(path.name, Verdict(Charge.COUNTED)))
-        verdicts.pop(path.name, None)
-        if job.cancelled:
-            self.fail(path, "cancelled")
-        elif trouble.killed >= POISON:
-            self.fail(
-                path,
-                f"poison: it took {trouble.killed} workers down with it, the last time in {stage.name}: {reason}; "
-                f"see {layout.LOG}, and retry it when the cause is gone",
-            )
-        elif read_attempts(path).get(stage.name, 0) >= attempts_allowed:
-            self.fail(path, f"{stage.name} was tried {attempts_allowed} times and never finished: {reason}")
-        else:
-            return self.advance(job)
-        return FAILED
-
-    def pardon(self, job_id: str, stage: str, worker: str, rest: float) -> bool:
-        """Give a job that waits, or was given up as poison, an attempt at `stage` back: its device was to blame.
-
-        The caller claims it for that moment into its own folder `running/<worker>/`, because only who holds a
-        job may write its record. False where the job runs, is finished, was spared often enough, or has gone.
-        """
-        try:
-            found = self.find(job_id)
-        except (NoSuchJob, InvalidRequest):
-            return False
-        trouble = Trouble.read(found.job.path)
-        poisoned = found.folder == FAILED and trouble.killed >= POISON and not found.job.cancelled
-        if trouble.spared >= SPARES or not (found.folder in STAGE_OF_FOLDER or poisoned):
-            return False
-        self.enlist(worker)
-        mine = self.root / RUNNING / worker / job_id
-        try:
-            found.job.path.rename(mine)
-        except (FileNotFoundError, PermissionError):
-            return False
-        replace(trouble, killed=max(0, trouble.killed - 1)).write(mine)
-        _charge(mine, stage, Verdict(Charge.SPARED, rest))
-        replace(Status.read(mine), error=None, message="waiting: its device is out of service").write(mine)
-        self.advance(Job.read(mine))
-        return True
 
     # --- what people ask for ---------------------------------------------------------------------------
 
@@ -324,22 +245,3 @@ def _waiting_again(path: Path) -> None:
         device=before.device,
         finishing=before.finishing,
     ).write(path)
-
-
-def _charge(path: Path, stage: str, verdict: Verdict) -> Trouble:
-    """Write down what becomes of the attempt that was cut off, and return the job's troubles with it."""
-    trouble = Trouble.read(path)
-    charge = verdict.charge
-    if charge is Charge.SPARED and trouble.spared >= SPARES:
-        charge = verdict.otherwise
-    if charge is Charge.KILLED:
-        trouble = replace(trouble, killed=trouble.killed + 1)
-    elif charge is Charge.SPARED:
-        trouble = replace(trouble, spared=trouble.spared + 1)
-    if verdict.rest:
-        trouble = trouble.resting(verdict.rest)
-    if trouble != Trouble.read(path):
-        trouble.write(path)
-    if charge in (Charge.REFUNDED, Charge.SPARED):
-        refund_attempt(path, stage)
-    return trouble

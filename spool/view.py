@@ -9,7 +9,7 @@ from typing import Any
 from spool import layout, priority, small
 from spool.errors import NoSuchJob
 from spool.estimate import estimate
-from spool.layout import DONE, FAILED, HELD, INBOX, RUNNING, STAGE_OF_FOLDER
+from spool.layout import DONE, FAILED, HELD, INBOX, STAGE_OF_FOLDER
 from spool.line import line_in
 from spool.reader import Found
 from spool.spool import Spool
@@ -170,8 +170,3 @@ def met(spool: Spool, job_id: str) -> tuple[Found, dict[str, Any], dict[str, Any
         except FileNotFoundError:
             continue  # it moved between two reads
     raise NoSuchJob(job_id)
-
-
-def is_running(found: Found) -> bool:
-    """Whether a worker holds the job now."""
-    return found.folder == RUNNING

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from spool import recovery
 from spool.spool import Spool
 from spool.status import count_attempt, read_attempts, refund_attempt
 from tests.crash.shim import Shim
@@ -22,7 +23,7 @@ def test_invariant_5_an_attempt_is_on_the_disk_before_the_work_and_there_are_thr
         with Shim(spool.root, heard).installed():
             assert spool.begin(job, "cutout") == {"cutout": attempt}
         assert heard.calls == ["write attempts.json", "fsync attempts.json"]
-        ((_, folder),) = spool.recover("w", 3, "it was killed by SIGKILL")
+        ((_, folder),) = recovery.recover(spool, "w", 3, "it was killed by SIGKILL")
         assert folder == ("failed" if attempt == 3 else "inbox")
 
 
@@ -50,11 +51,11 @@ def test_invariant_5_a_damaged_record_ends_nobody_and_is_counted_on(spool: Spool
     job = spool.claim("inbox", "w")
     assert job
     (job.path / "attempts.json").write_bytes(content)
-    assert spool.recover("w", 3, "it was killed") == [(job.id, "inbox")]
+    assert recovery.recover(spool, "w", 3, "it was killed") == [(job.id, "inbox")]
     for attempt in (2, 3):
         job = spool.claim("inbox", "w")
         assert job and spool.begin(job, "cutout")["cutout"] == attempt
-        spool.recover("w", 3, "it was killed")
+        recovery.recover(spool, "w", 3, "it was killed")
     assert spool.find(job.id).folder == "failed"
 
 
@@ -79,6 +80,6 @@ def test_invariant_6_a_refunded_attempt_does_not_count(spool: Spool) -> None:
         job = spool.claim("inbox", "w")
         assert job
         spool.begin(job, "cutout")
-        ((job_id, folder),) = spool.recover("w", 3, "the service stopped", refund=True)
+        ((job_id, folder),) = recovery.recover(spool, "w", 3, "the service stopped", refund=True)
         assert folder == "inbox"
         assert read_attempts(spool.root / folder / job_id) == {}

@@ -105,6 +105,15 @@ def test_a_move_that_meets_a_full_disk_is_made_with_a_slice(spool: Spool, job: J
     assert ballast.left(spool.root) == WHOLE - ballast.SLICE
 
 
+def test_a_file_of_that_name_above_the_spool_is_somebodys_own(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path / "spool")  # one that has no ballast yet
+    theirs = tmp_path / ballast.BALLAST
+    theirs.write_bytes(b"of the ship")
+    for path in (spool.root / "inbox" / "a", tmp_path / "elsewhere" / "a"):
+        assert not ballast.spend(path, OSError(errno.ENOSPC, "full"))
+    assert theirs.read_bytes() == b"of the ship"
+
+
 def test_news_and_other_errors_get_nothing(spool: Spool, job: Job) -> None:
     with Shim(spool.root, Full("write", ".aside")).installed(), pytest.raises(OSError, match="No space"):
         Status(message="cutting").write(job.path)

@@ -12,7 +12,7 @@ from daemon.config import Config
 from daemon.errors import EngineError
 from daemon.finisher import Finished, Finisher
 from daemon.worker import Worker
-from spool import layout, pause
+from spool import layout, pause, recovery
 from spool.job import Job
 from spool.spool import Spool
 from spool.status import Status, read_attempts
@@ -223,5 +223,5 @@ def test_a_worker_that_dies_between_two_stages_leaves_no_attempt_at_the_next(
     monkeypatch.setattr(of.pulse, "finish", die)
     with pytest.raises(SystemExit):
         of.step()
-    assert spool.recover(ALL.name, 3, "it died") == [(job.id, "geometry")]
+    assert recovery.recover(spool, ALL.name, 3, "it died") == [(job.id, "geometry")]
     assert read_attempts(spool.find(job.id).job.path) == {"cutout": 1}

@@ -22,7 +22,7 @@ from daemon.service_record import Death, ServiceRecord
 from daemon.status_board import board
 from httpd.app import create_app
 from httpd.config import HttpConfig
-from spool import lock
+from spool import lock, recovery
 from spool.board import Board
 from spool.job import Job
 from spool.settings import read
@@ -212,7 +212,7 @@ def test_a_crash_during_a_drain_is_charged(bench: Bench) -> None:
 def test_a_service_that_was_killed_counts_the_attempt_and_blames_nobody(bench: Bench) -> None:
     job = bench.job()
     bench.begin(job.id)
-    bench.spool.recover("geometry-cuda1", 3, "the service was stopped while it ran")
+    recovery.recover(bench.spool, "geometry-cuda1", 3, "the service was stopped while it ran")
     assert bench.attempts(job.id) == 1
     assert Trouble.read(job.path) == Trouble()
 
@@ -227,7 +227,7 @@ def test_a_full_disk_delays_the_putting_back_and_keeps_the_post_empty(
         def full(*_: object, **__: object) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        patch.setattr(Spool, "recover", full)
+        patch.setattr(recovery, "recover", full)
         bench.die()
         assert bench.inquest.is_open("geometry-cuda1")
         bench.inquest.settle(bench.spool)

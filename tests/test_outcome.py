@@ -13,7 +13,7 @@ import pytest
 from daemon import joblog
 from daemon.config import Config
 from daemon.errors import BadJob, DeviceLost, EngineError
-from spool import policy
+from spool import policy, recovery
 from spool.job import Job
 from spool.spool import Spool
 from spool.status import read_attempts
@@ -155,7 +155,7 @@ def test_a_bug_ends_the_worker_and_is_told_in_the_jobs_log(spool: Spool, setting
     else:
         pytest.fail("a bug must not be swallowed")
     assert "ZeroDivisionError: a bug" in (spool.root / "running" / ALL.name / job_id / "job.log").read_text()
-    assert spool.recover(ALL.name, 3, "died") == [(job_id, "inbox")]
+    assert recovery.recover(spool, ALL.name, 3, "died") == [(job_id, "inbox")]
     assert work_off(of) == 1
 
 
@@ -198,6 +198,6 @@ def test_a_device_that_is_lost_ends_the_worker_and_counts(spool: Spool, settings
     job_id = submit(spool).id
     with pytest.raises(DeviceLost):
         work_off(of)
-    assert spool.recover(ALL.name, 3, "died") == [(job_id, "inbox")]
+    assert recovery.recover(spool, ALL.name, 3, "died") == [(job_id, "inbox")]
     assert read_attempts(spool.root / "inbox" / job_id) == {"cutout": 1}
     assert work_off(of) == 1

@@ -18,7 +18,7 @@ from daemon.barred import Barred
 from daemon.config import Config
 from daemon.inbox import Inbox
 from daemon.supervisor import Supervisor
-from spool import lock, rights
+from spool import lock, recovery, rights
 from spool.draft import resume_adoptions, spare
 from spool.errors import InvalidRequest, SpoolUnusable
 from spool.job import Job
@@ -125,7 +125,7 @@ def test_recovery_leaves_what_it_may_not_move_and_goes_on(spool: Spool) -> None:
     claim(spool)
     half_taken = spare(spool.root)
     half_taken.chmod(0o555)
-    assert spool.recover("w", 3, "it died") == [(second.id, "inbox")]
+    assert recovery.recover(spool, "w", 3, "it died") == [(second.id, "inbox")]
     assert barred.name == first.id
     assert resume_adoptions(spool.root) == []
     seen = Barred()

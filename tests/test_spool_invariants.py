@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from spool import durable, lock, pause, priority
+from spool import durable, lock, pause, priority, recovery
 from spool.errors import NoSuchJob, SpoolUnusable
 from spool.job import Job, Request
 from spool.layout import PRODUCTS
@@ -78,7 +78,7 @@ def test_invariant_2_every_move_is_one_rename_and_leaves_one_place(spool: Spool)
     for move in (
         lambda: spool.release(job_id, model=True),
         lambda: spool.claim("inbox", "w"),
-        lambda: spool.recover("w", 3, "it died"),
+        lambda: recovery.recover(spool, "w", 3, "it died"),
         lambda: spool.cancel(job_id),
         lambda: spool.retry(job_id),
     ):
@@ -128,8 +128,8 @@ def test_invariant_4_products_and_request_alone_decide_and_recovering_twice_is_r
         Status(stage="texture", progress=99.0).write(job.path)
         expected = Job.read(job.path).next_folder()
         assert spool.claim("inbox", "w")
-        assert spool.recover("w", 3, "it died") == [(job.id, expected)]
-        assert spool.recover("w", 3, "it died") == []
+        assert recovery.recover(spool, "w", 3, "it died") == [(job.id, expected)]
+        assert recovery.recover(spool, "w", 3, "it died") == []
         found = spool.find(job.id)
         assert found.folder == expected
         spool.fail(found.job.path, "make room for the next")

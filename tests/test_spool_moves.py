@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spool import layout
+from spool import layout, recovery
 from spool.errors import NoSuchJob, WrongState
 from spool.ids import new_id
 from spool.job import Job, Request
@@ -177,4 +177,4 @@ def test_a_file_that_is_called_like_a_job_is_not_claimed(spool: Spool) -> None:
     assert (spool.root / "inbox" / name).read_bytes() == picture()
     assert spool.rest_left("inbox", name) > 3600  # a worker with nothing else to do sleeps
     (spool.root / "running" / "w" / name).write_bytes(picture())
-    assert spool.recover("w", 3, "it died") == [(job.id, "inbox")]
+    assert recovery.recover(spool, "w", 3, "it died") == [(job.id, "inbox")]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spool import idempotency
+from spool import idempotency, recovery
 from spool.errors import NoSuchJob
 from spool.spool import Spool
 from tests.crash.shim import Call, Shim
@@ -108,13 +108,13 @@ def test_a_job_is_not_pardoned_that_is_claimed_just_then(spool: Spool) -> None:
     job = submit(spool, "geometry")
     rival = Rival("rename", f"bench/{job.id}", lambda: spool.claim("geometry", "rival"))
     with Shim(spool.root, rival).installed():
-        assert not spool.pardon(job.id, "geometry", "bench", 1.0)
+        assert not recovery.pardon(spool, job.id, "geometry", "bench", 1.0)
     assert rival.acted
     assert spool.find(job.id).worker == "rival"
     spool.cancel(job.id)
-    spool.recover("rival", 3, "it died")
+    recovery.recover(spool, "rival", 3, "it died")
     spool.remove(job.id)
-    assert not spool.pardon(job.id, "geometry", "bench", 1.0)  # gone, which is no error either
+    assert not recovery.pardon(spool, job.id, "geometry", "bench", 1.0)  # gone, which is no error either
 
 
 def test_a_job_that_ends_while_it_is_listed_is_left_out(spool: Spool) -> None:

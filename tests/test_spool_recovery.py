@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from spool import recovery
 from spool.spool import Spool
 from spool.status import Status, read_attempts
 from tests.support import claim, folders, put, submit
@@ -30,7 +31,7 @@ def test_recovery_puts_a_dead_workers_job_where_it_belongs(
         spool.begin(job, "cutout")
     if cancelled:
         spool.cancel(job.id)
-    assert spool.recover("w", 3, "it was killed by SIGKILL") == [(job.id, folder)]
+    assert recovery.recover(spool, "w", 3, "it was killed by SIGKILL") == [(job.id, folder)]
     assert folders(spool, job.id) == [folder]
     assert not (spool.root / folder / job.id / "trouble.json").exists()  # there was none
     if folder == "failed" and not cancelled:
@@ -45,7 +46,7 @@ def test_recovery_gives_a_job_with_a_damaged_request_up(spool: Spool, content: b
     request.unlink()
     if content is not None:
         request.write_bytes(content)
-    assert spool.recover("w", 3, "it died") == [(damaged, "failed"), (whole, "inbox")]
+    assert recovery.recover(spool, "w", 3, "it died") == [(damaged, "failed"), (whole, "inbox")]
     assert "request cannot be read" in (Status.read(spool.root / "failed" / damaged).error or "")
 
 
@@ -54,5 +55,5 @@ def test_recovery_can_refund_the_attempt(spool: Spool) -> None:
     job = claim(spool)
     for _ in range(3):
         spool.begin(job, "cutout")
-    assert spool.recover("w", 3, "the service stopped", refund=True) == [(job.id, "inbox")]
+    assert recovery.recover(spool, "w", 3, "the service stopped", refund=True) == [(job.id, "inbox")]
     assert read_attempts(spool.root / "inbox" / job.id) == {"cutout": 2}

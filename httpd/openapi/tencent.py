@@ -27,7 +27,14 @@ PATHS: Spec = {
             **_TENCENT,
         )
     },
-    "/send": {"post": call("Queue a photo", {200: answer("queued", ref("Accepted"))}, INTAKE, **_TENCENT)},
+    "/send": {
+        "post": call(
+            "Queue a photo",
+            {200: answer("queued", ref("Accepted"), Location="its status")},
+            INTAKE,
+            **_TENCENT,
+        )
+    },
     "/status/{uid}": {
         "get": call(
             "How a queued photo is, and its model",

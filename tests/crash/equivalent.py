@@ -13,7 +13,7 @@ EQUIVALENT: dict[str, str] = {
     "durable.move: always `source.parent != target.parent`": "one fsync more, of a folder that was just fsynced",
     "filesystem.under: raising in `except OSError`": _NO_PROC,
     "priority.mark: never `wanted == now`": "a mark is renamed to its own name, or one that is not there is removed",
-    "priority.marked: never `filesystem.is_past(stamp)`": _NOT_KEPT,
+    "priority.marked: never `filesystem.is_past(stamp, now)`": _NOT_KEPT,
     "priority.marked: never `known and known[0] == stamp`": _NOT_KEPT,
     "priority.place: never `not ahead`": "a head start of nothing gives the id back",
     "trouble.boot: raising in `except OSError`": _NO_PROC,

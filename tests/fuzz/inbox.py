@@ -19,7 +19,7 @@ from daemon.pulse import Pulse
 from daemon.reporter import Reporter
 from daemon.stages import PhotoLimits
 from daemon.worker import Worker
-from spool import durable, layout
+from spool import durable, layout, recovery
 from spool.job import Job
 from spool.layout import DONE, FAILED, INBOX
 from spool.spool import Spool
@@ -72,7 +72,7 @@ def _one(name: str, content: bytes, spool: Spool, inbox: Inbox, worker: Worker, 
             pass
     except Exception as error:  # noqa: BLE001 - the one thing that must not happen, told with what led to it
         seen.wrong.append(f"{name!r} ({content[:20]!r}...): {type(error).__name__}: {error}")
-        worker.spool.recover(ALL.name, 1, "it died")
+        recovery.recover(worker.spool, ALL.name, 1, "it died")
     ended = [spool.find(job_id) for folder in (DONE, FAILED) for job_id in spool.waiting(folder)]
     if path.exists():
         seen.left_alone += 1

@@ -211,6 +211,15 @@ def test_the_same_key_is_the_same_job(client: TestClient, spool: Spool) -> None:
     assert send(client, "x" * 256).status_code == 422
 
 
+@pytest.mark.parametrize(("path", "code"), [("/send", 200), ("/generate", 202)])
+def test_the_same_key_is_the_same_job_in_tencents_calls_too(client: TestClient, path: str, code: int) -> None:
+    headers = {"idempotency-key": "k1", "prefer": "respond-async"}
+    first, again = (client.post(path, json={"image": PHOTO}, headers=headers) for _ in range(2))
+    assert (first.status_code, first.json()) == (again.status_code, again.json())
+    assert first.status_code == code and "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+
+
 def test_a_crash_between_the_key_and_the_job_makes_no_second_job(
     client: TestClient, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
