@@ -9,7 +9,7 @@ from daemon.config import Config
 from daemon.finding import BROKEN, OK, WARN, Finding
 from spool import filesystem, ownership
 from spool.errors import SpoolError
-from spool.settings import room_left
+from spool.room import room_left
 from spool.spool import Spool
 
 

@@ -34,7 +34,7 @@ from daemon.wake import Wake, watch
 from spool import durable, filesystem, layout, lock, rights
 from spool.draft import resume_adoptions
 from spool.notify import Systemd
-from spool.settings import room_left
+from spool.room import room_left
 from spool.spool import Spool
 
 log = logging.getLogger(__name__)

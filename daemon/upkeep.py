@@ -9,7 +9,7 @@ from daemon import disk, retention
 from daemon.almanac import Almanac
 from daemon.config import Config
 from spool import ballast
-from spool.settings import room_left
+from spool.room import room_left
 from spool.spool import Spool
 
 log = logging.getLogger(__name__)

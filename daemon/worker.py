@@ -28,7 +28,7 @@ from spool import layout, pause, policy
 from spool.job import Job
 from spool.layout import STAGE_OF_FOLDER, Stage
 from spool.line import LONG, Head, count_in, first_in
-from spool.settings import room_left
+from spool.room import room_left
 from spool.spool import Spool
 from spool.status import Status, read_attempts
 from spool.tally import Tally

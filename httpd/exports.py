@@ -22,7 +22,7 @@ from httpd.config import HttpConfig
 from httpd.state import config_of, spool_of
 from spool.errors import NoSuchJob, SpoolFull
 from spool.export import DEFAULTS, REPORT, Export
-from spool.settings import room_left
+from spool.room import room_left
 from spool.spool import Spool
 from spool.view import COMPLETED, look
 

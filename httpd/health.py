@@ -14,7 +14,7 @@ from httpd.webhooks import unserved
 from spool import callbacks, command, layout, pause
 from spool.board import BUSY, IDLE, OUT, Board, Slot, slots_of
 from spool.line import how_many
-from spool.settings import room_left
+from spool.room import room_left
 
 
 async def health(request: Request) -> Response:

@@ -29,7 +29,8 @@ from spool.callbacks import Promise
 from spool.draft import Draft
 from spool.errors import InvalidRequest, NoSuchJob, SpoolFull
 from spool.reader import Found
-from spool.settings import flag, room_left
+from spool.room import room_left
+from spool.settings import flag
 from spool.spool import Spool
 from spool.status import Status
 

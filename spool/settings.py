@@ -183,9 +183,3 @@ def read(kind: type[S], environ: Environ | None = None) -> S:
         except ValueError:
             raise WrongSetting(f"{rule['env']}={text!r} is not accepted: give {rule['accepts']}") from None
     return kind(**values)
-
-
-def room_left(root: Path, reserve: int) -> bool:
-    """Whether the file system of `root` has more than `reserve` bytes free for this user."""
-    disk = os.statvfs(root)
-    return disk.f_bavail * disk.f_frsize > reserve

@@ -9,7 +9,8 @@ import pytest
 from daemon.config import Config
 from daemon.devices import posts, present
 from daemon.errors import EngineUnavailable
-from spool.settings import WrongSetting, read, room_left
+from spool.room import room_left
+from spool.settings import WrongSetting, read
 
 
 def test_the_defaults_are_what_the_design_says() -> None:

@@ -29,8 +29,9 @@ from daemon.cli.submit import queue
 from daemon.errors import DaemonError
 from spool import command, layout, lock
 from spool import queue as queue_object
-from spool.errors import SpoolError, SpoolFull
-from spool.settings import SpoolSettings, room_left
+from spool.errors import SpoolError
+from spool.room import check_room
+from spool.settings import SpoolSettings
 from spool.spool import Spool
 from spool.view import COMPLETED, GIVEN_UP, look, summary
 
@@ -147,8 +148,7 @@ def _make(
     report: Report,
 ) -> list[Any]:
     with _told():
-        if not room_left(spool.root, settings.reserve):
-            raise SpoolFull(f"less than PROTOSCALE_RESERVE is free under {spool.root}; delete jobs first")
+        check_room(spool.root, settings.reserve)
         job = queue(spool, photo, wishes)
         deadline, said = time.monotonic() + wait, None
         while lock.is_held(spool.root) and time.monotonic() < deadline:

@@ -18,8 +18,8 @@ from daemon.cli.submit import queue
 from daemon.cli.waiting import has_ended
 from daemon.config import Config
 from spool import layout
-from spool.errors import SpoolFull
-from spool.settings import read, room_left
+from spool.room import check_room
+from spool.settings import read
 from spool.spool import Spool
 from spool.status import Status
 from spool.view import GIVEN_UP, look
@@ -85,8 +85,7 @@ def run(options: argparse.Namespace) -> int:
 def _work_on(worker: Worker, job_id: str) -> dict[str, Any]:
     """Until the job is done or given up; after an error it rests between two attempts. Raises SpoolFull."""
     while not has_ended(told := look(worker.spool, job_id)):
-        if not room_left(worker.spool.root, worker.config.reserve):
-            raise SpoolFull(f"less than PROTOSCALE_RESERVE is free under {worker.spool.root}; free space")
+        check_room(worker.spool.root, worker.config.reserve)
         if not worker.step():
             worker.rest()
     return told

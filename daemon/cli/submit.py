@@ -18,10 +18,11 @@ from daemon.cli.names import short
 from daemon.cli.results import fetch, is_taken, prepared
 from daemon.cli.waiting import Vigil, has_ended, wait
 from spool import command, layout, lock, picture, rights
-from spool.errors import InvalidRequest, SpoolFull
+from spool.errors import InvalidRequest
 from spool.escape import escaped
 from spool.job import Job, Request, check_name
-from spool.settings import SpoolSettings, read, room_left
+from spool.room import check_room
+from spool.settings import SpoolSettings, read
 from spool.spool import Spool
 from spool.view import COMPLETED, GIVEN_UP, look
 
@@ -32,8 +33,7 @@ def run(options: argparse.Namespace) -> int:
     spool = Spool.open(settings.spool)
     if options.no_wait and options.out:
         raise InvalidRequest("--out needs the results, and --no-wait does not wait for them; leave one out")
-    if not room_left(spool.root, settings.reserve):
-        raise SpoolFull(f"less than PROTOSCALE_RESERVE is free under {spool.root}; delete jobs or free space")
+    check_room(spool.root, settings.reserve)
     with prepared(options.out) if options.out else contextlib.nullcontext():
         return _submit(spool, options)
 
