@@ -5,6 +5,8 @@ import { accepted, current, hasKey, keyInsteadOf } from "./key.js";
 // Milliseconds until a call about state or for a change of it is told as unanswered: a network that hangs would
 // otherwise hold up whoever waits for it for ever. Products, exports and reports take as long as they take.
 const PATIENCE = 10000;
+// The same for an upload of which nothing more goes out, or that is not answered once it is out.
+const STALLED = 30000;
 
 export class Refused extends Error {
   constructor(status, detail) {
@@ -125,9 +127,20 @@ function send(file, fields, progress, headers) {
     const call = new XMLHttpRequest();
     call.open("POST", "api/upload");
     for (const [header, value] of Object.entries(headers)) call.setRequestHeader(header, value);
-    call.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
+    let stall;
+    const moves = () => {
+      clearTimeout(stall);
+      stall = setTimeout(() => call.abort(), STALLED);
+    };
+    call.upload.onprogress = (event) => {
+      moves();
+      if (event.lengthComputable) progress(event.loaded / event.total);
+    };
     call.onload = () => resolve(call);
     call.onerror = () => reject(new Unreachable("the connection broke off"));
+    call.onabort = () => reject(new Unreachable("the connection hung"));
+    call.onloadend = () => clearTimeout(stall);
+    moves();
     call.send(form);
   });
 }

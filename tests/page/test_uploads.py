@@ -180,6 +180,24 @@ def test_a_folder_is_dropped(page: Page, service: Service, tmp_path: Path) -> No
     expect(refused).to_have_count(1)
 
 
+def test_an_upload_that_hangs_is_sent_again_and_is_one_job(
+    browser: Browser, service: Service, address: str, tmp_path: Path
+) -> None:
+    photo = tmp_path / "hangs.png"
+    photo.write_bytes(picture((200, 160)))
+    with tab(browser, address) as page:
+        page.clock.install()
+        with held_back(page, "**/api/upload"):
+            with page.expect_request("**/api/upload"):
+                page.locator("#files").set_input_files(photo)
+            page.clock.fast_forward(31_000)
+            expect(page.locator("#sending li")).to_contain_text("does not answer, trying again")
+        made = page.locator("#jobs li", has_text=photo.name)
+        expect(made).to_have_attribute("data-status", "completed")
+        expect(page.locator("#sending li")).to_have_count(0)
+        service.spool.remove(str(made.get_attribute("data-job")))
+
+
 def test_what_cannot_be_sent_is_told_at_once(page: Page, service: Service, tmp_path: Path) -> None:
     """A file that went away after it was chosen, and one that the service would refuse for its size."""
     photos = [tmp_path / f"{name}.png" for name in ("one", "two", "gone")]
