@@ -24,6 +24,14 @@ class Children:
         if self.web:
             self.web.signal(number)
 
+    def replace(self) -> None:
+        """Have everybody end for a fresh one: a worker after its running stage, the server with its open requests."""
+        for crew in self.crews:
+            # One that is not ready yet has nothing to finish, and listens to nothing else.
+            crew.signal(signal.SIGHUP if crew.pulse.is_ready else signal.SIGTERM)
+        if self.web:
+            self.web.signal(signal.SIGTERM)
+
     def start_due(self, must_wait: Callable[[str], bool]) -> None:
         """Fill empty posts whose pause is over, less those, by name, that `must_wait`."""
         now = time.monotonic()

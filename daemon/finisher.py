@@ -192,9 +192,9 @@ class _Beat:
 def main(parent: int, worker: str, config: Config, line: Connection) -> None:
     """The target of the child: finish what comes down the line until it ends."""
     die_with(parent)
-    # The worker decides when this ends; a terminal's Ctrl-C or a unit's SIGTERM reach the whole group.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # The worker decides when this ends; what a terminal sends, and a unit's SIGTERM, reach the whole group.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     # Below the worker: what feeds the device comes first.
     os.nice(5)
     os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -40,8 +40,9 @@ again will not help"."""
 def main(parent: int, config: Config, post: Post, pulse: Pulse, geometry_workers: int) -> None:
     """The target of the spawned process. Ends with an exit code that tells the supervisor what happened."""
     die_with(parent)
-    # Ctrl-C at a terminal reaches the whole group; the supervisor alone answers it, and drains us.
+    # Ctrl-C at a terminal, and its SIGHUP when it is closed, reach the whole group; the supervisor alone answers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     to_stderr(config.log_level, post.name, config.log_format)
     spool = Spool(config.spool)
     spool.enlist(post.name)
@@ -112,6 +113,7 @@ def _ready(pulse: Pulse, worker: Worker) -> None:
     """What is left to do before a worker runs."""
     post = worker.post
     signal.signal(signal.SIGTERM, worker.drain)
+    signal.signal(signal.SIGHUP, worker.retire)
     worker.wake.on_signals()
     root = worker.spool.root
     folders = [root / layout.STAGE_NAMED[stage].folder for stage in post.stages]

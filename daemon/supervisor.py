@@ -119,7 +119,7 @@ class Supervisor:
         self.drain.ask()
 
     def ask_reload(self, signum: int = 0, frame: FrameType | None = None) -> None:
-        """SIGHUP: replace workers and server by fresh ones, each after its running stage or the drain limit."""
+        """SIGHUP: replace workers and server by fresh ones, each after its running stage, however long it takes."""
         self._reload_asked = True
 
     def _hear_signals(self) -> None:
@@ -161,7 +161,7 @@ class Supervisor:
         if self._reload_asked:
             self._reload_asked = False
             log.info("reload: replacing workers and server")
-            self.children.signal(signal.SIGTERM)
+            self.children.replace()
 
     def reap(self) -> None:
         """See which children ended, put their jobs back, and decide whether starting again makes sense."""

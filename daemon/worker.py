@@ -66,6 +66,7 @@ class Worker:
         self.finisher = finisher
         self._geometry_workers = geometry_workers
         self._drain_by: float | None = None
+        self._retires = False
         self._worked = time.monotonic()
         self._loaded = False
         self._attempts = 0
@@ -79,12 +80,16 @@ class Worker:
         if self._drain_by is None:
             self._drain_by = time.monotonic() + self.config.drain_limit
 
+    def retire(self, signum: int = 0, frame: FrameType | None = None) -> None:
+        """End after the running stage, however long it takes: a fresh worker goes on."""
+        self._retires = True
+
     @property
     def draining(self) -> bool:
-        return self._drain_by is not None
+        return self._retires or self._drain_by is not None
 
     def run(self) -> None:
-        """Work until drained."""
+        """Work until drained or retired."""
         self.spool.enlist(self.post.name)
         while not self.draining:
             self.pulse.beat()

@@ -118,7 +118,7 @@ class Zygote:
 
 def serve(work: Work) -> None:
     """The process's side: fork a child for each request, until the line ends."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # they reach a whole group; whoever asked us decides
     leave_network()
     gc.freeze()

@@ -179,6 +179,17 @@ def test_a_drain_within_the_limit_finishes_the_stage(spool: Spool, settings: Con
     assert spool.find(job_id).folder == "texture"
 
 
+def test_who_retires_finishes_the_stage_however_long_it_takes(tmp_path: Path) -> None:
+    settings = config(tmp_path / "spool", PROTOSCALE_DRAIN_LIMIT="0")
+    spool = Spool.open(settings.spool)
+    of = worker(spool, settings)
+    engine(of).during = lambda stage: of.retire() if stage == "geometry" else None
+    job_id, behind = submit(spool).id, submit(spool).id
+    of.run()
+    assert spool.find(job_id).folder == "texture"  # a fresh one goes on
+    assert spool.find(behind).folder in ("inbox", "geometry")
+
+
 def test_progress_never_falls_and_ends_at_100(spool: Spool, settings: Config) -> None:
     of = worker(spool, settings)
     job_id = submit(spool).id
