@@ -7,6 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+SECRET = "a secret of sixteen"
+ON = {
+    "PROTOSCALE_CALLBACK_HOSTS": "127.0.0.1,localhost,hooks.example,*.lab.example",
+    "PROTOSCALE_CALLBACK_SECRET": SECRET,
+    "PROTOSCALE_CALLBACK_PRIVATE": "true",
+}
+"""Settings with which webhooks may go there."""
+
 
 class Receiver(ThreadingHTTPServer):
     """Somebody's server; it answers with the codes it was given, then 204."""
