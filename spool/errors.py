@@ -1,5 +1,9 @@
 """What can go wrong with a spool, in the caller's terms."""
 
+from __future__ import annotations
+
+from spool.command import typed
+
 
 class SpoolError(Exception):
     """Base of every error the spool raises on purpose; its text is fit to show to a person."""
@@ -13,7 +17,7 @@ class NoSuchJob(SpoolError):
     """No folder of the spool holds a job of that id."""
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"there is no job {job_id!r} in this spool; `protoscale ls` lists what there is")
+        super().__init__(f"there is no job {job_id!r} in this spool; {typed('ls')} lists what there is")
         self.job_id = job_id
 
 

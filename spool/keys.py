@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from spool import durable, rights
+from spool.command import typed
 from spool.errors import InvalidRequest, SpoolUnusable
 
 KEYS = "keys"
@@ -93,7 +94,7 @@ def revoke(root: Path, name: str) -> None:
     """Delete a key; whoever still sends it is refused from the next request on. Raises InvalidRequest."""
     path = _path(root, name)
     if not _NAME.fullmatch(name) or not path.exists():
-        raise InvalidRequest(f"there is no key called {name!r}; `protoscale keys ls` lists them")
+        raise InvalidRequest(f"there is no key called {name!r}; {typed('keys ls')} lists them")
     path.unlink()
     durable.fsync(path.parent)
 

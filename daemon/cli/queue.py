@@ -10,6 +10,7 @@ from contextlib import suppress
 from daemon.cli import exits
 from daemon.cli.names import resolve, short
 from spool import pause, queue
+from spool.command import typed
 from spool.escape import escaped
 from spool.pause import Pause
 from spool.settings import SpoolSettings, read
@@ -67,7 +68,7 @@ def span(seconds: float | None) -> str:
 def _pause(spool: Spool, reason: str) -> int:
     before = pause.paused(spool.root)
     held = pause.pause(spool.root, _who(), reason)
-    print(f"{'already ' if before else ''}{in_words(held)}; uploads are taken, `protoscale resume` goes on")
+    print(f"{'already ' if before else ''}{in_words(held)}; uploads are taken, {typed('resume')} goes on")
     return exits.OK
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from daemon.cli.progress import Line
 from daemon.cli.queue import in_words
 from spool import lock
+from spool.command import typed
 from spool.pause import Pause, paused
 from spool.spool import Spool
 from spool.view import COMPLETED, GIVEN_UP, look
@@ -53,7 +54,7 @@ class Vigil:
     def _of_the_queue(self) -> list[str]:
         before, self._pause = self._pause, paused(self._root)
         if self._pause and self._pause != before:
-            return [f"{in_words(self._pause)}; `protoscale resume` goes on"]
+            return [f"{in_words(self._pause)}; {typed('resume')} goes on"]
         return ["the queue goes on"] if before and not self._pause else []
 
 

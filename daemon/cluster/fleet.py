@@ -23,6 +23,7 @@ from daemon.errors import EngineUnavailable
 from daemon.extras import installed
 from daemon.pulse import Pulse
 from daemon.service_record import ServiceRecord
+from spool.command import typed
 from spool.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class Fleet:
         return [
             *([trouble] if trouble else []),
             *(
-                f"the machine {node} is drained; `protoscale cluster undrain {node}`"
+                f"the machine {node} is drained; {typed(f'cluster undrain {node}')}"
                 for node in sorted(roster.drained(root))
             ),
             *(f"{post.name}: {vitals.trouble}" for post, vitals in said if vitals and vitals.trouble),

@@ -44,13 +44,6 @@ class BackgroundRemover:
         self._network: SaliencyNetwork | None = None
         self._loaded = ""
 
-    @property
-    def model_in_use(self) -> str | None:
-        """The model that the next photo gets, by what lies in the folder; None where there is none."""
-        if self._network is not None:
-            return self._loaded
-        return next((name for name in (self._wanted, FALLBACK) if locate(name, self._home)), None)
-
     def check(self) -> None:
         """Raises `EngineUnavailable` where no model is there or the one to use is damaged."""
         require_rembg()
@@ -122,7 +115,7 @@ class BackgroundRemover:
             return ()
         return (
             f"The background was removed with the small model {self._loaded}, since {self._wanted} is not "
-            f"installed; `protoscale models pull {self._wanted}` fetches it.",
+            f"installed; {command.typed(f'models pull {self._wanted}')} fetches it.",
         )
 
     def _model_facts(self, network: SaliencyNetwork) -> dict[str, JSON]:
