@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, Route, expect
@@ -26,6 +28,16 @@ def guard(page: Page) -> None:
     page.context.route("**/api/**", answer)
 
 
+@contextmanager
+def guarded(browser: Browser, address: str, model: str) -> Iterator[Page]:
+    """A window that looks at a model of a service that wants a key."""
+    with tab(browser, address) as page:
+        guard(page)
+        page.goto(f"/#{model}")
+        page.reload()
+        yield page
+
+
 def enter(page: Page, key: str) -> None:
     page.locator("#key").fill(key)
     page.keyboard.press("Enter")
@@ -36,10 +48,7 @@ def kept(page: Page) -> str | None:
 
 
 def test_a_key_is_asked_for_and_remembered(browser: Browser, address: str, model: str) -> None:
-    with tab(browser, address) as page:
-        guard(page)
-        page.goto(f"/#{model}")
-        page.reload()
+    with guarded(browser, address, model) as page:
         expect(page.locator("#key-refused")).to_be_hidden()
         page.get_by_role("button", name="Not now").click()
         expect(page.locator("#trouble")).to_contain_text("API key")
@@ -61,10 +70,7 @@ def test_a_key_is_asked_for_and_remembered(browser: Browser, address: str, model
 def test_a_wrong_key_is_refused_with_the_reason_and_not_kept(
     browser: Browser, address: str, model: str
 ) -> None:
-    with tab(browser, address) as page:
-        guard(page)
-        page.goto(f"/#{model}")
-        page.reload()
+    with guarded(browser, address, model) as page:
         expect(page.locator("#ask-key")).to_be_visible()
         enter(page, "wrong")
         expect(page.locator("#key-refused")).to_contain_text("this key is not known")
@@ -81,10 +87,7 @@ def test_a_wrong_key_is_refused_with_the_reason_and_not_kept(
 
 
 def test_a_download_that_fails_says_so(browser: Browser, address: str, model: str) -> None:
-    with tab(browser, address) as page:
-        guard(page)
-        page.goto(f"/#{model}")
-        page.reload()
+    with guarded(browser, address, model) as page:
         expect(page.locator("#ask-key")).to_be_visible()
         enter(page, "open sesame")
         is_ready(page, model)
