@@ -41,9 +41,7 @@ def measure(full: bool) -> Section:
         began = time.monotonic()
         time.sleep(SECONDS[full])
         passed = time.monotonic() - began
-        used = {
-            pid: tuple(now - then for now, then in zip(spent(pid), before[pid], strict=True)) for pid in names
-        }
+        used = {pid: since(before[pid], spent(pid)) for pid in names}
         noticed = [1e3 * drop_when_idle(service, at) for at in range(DROPS[full])]
         settle(service, 1 + len(noticed))
         lost = 1 + len(noticed) - len(service.spool.waiting("done"))
@@ -82,14 +80,26 @@ def named(service: Service) -> Mapping[int, str]:
     return names
 
 
-def spent(pid: int) -> tuple[float, int]:
-    """Seconds of CPU time and voluntary context switches of a process, all its threads together."""
-    seconds, switches = 0.0, 0
+def spent(pid: int) -> dict[str, tuple[float, int]]:
+    """Seconds of CPU time and voluntary context switches of a process, by thread."""
+    found = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
-        seconds += int((task / "schedstat").read_text().split()[0]) / 1e9
-        for line in (task / "status").read_text().splitlines():
-            if line.startswith("voluntary_ctxt_switches"):
-                switches += int(line.split()[1])
+        seconds = int((task / "schedstat").read_text().split()[0]) / 1e9
+        lines = (task / "status").read_text().splitlines()
+        switches = next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
+        found[task.name] = seconds, switches
+    return found
+
+
+def since(before: Mapping[str, tuple[float, int]], now: Mapping[str, tuple[float, int]]) -> tuple[float, int]:
+    """What a process spent between two looks. What a thread that ended meanwhile spent last is not known.
+
+    A worker's model has threads of its own, which end when it is unloaded.
+    """
+    seconds, switches = 0.0, 0
+    for thread, (seconds_now, switches_now) in now.items():
+        seconds_then, switches_then = before.get(thread, (0.0, 0))
+        seconds, switches = seconds + seconds_now - seconds_then, switches + switches_now - switches_then
     return seconds, switches
 
 
