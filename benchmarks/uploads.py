@@ -36,13 +36,15 @@ from tests.service import free_port
 
 MB = 1_000_000
 BYTES_A_TURN = 320 * MB
+STEADY = 20
+"""Turns of the largest uploads by the most clients, over which memory is to stay as it is."""
 
 
 def measure(full: bool) -> Section:
     """Every size with every number of clients, ours, the program and the bare servers in turns."""
     sizes, clients, turns = ((1, 5, 20), (1, 2, 4, 8, 16, 32), 5) if full else ((1, 20), (1, 8), 3)
     volume = BYTES_A_TURN if full else BYTES_A_TURN // 8
-    figures, curves, memory = [], [], []
+    figures, curves = [], []
     photo = a_photo()
     with tempfile.TemporaryDirectory(prefix="protoscale-bench-") as folder:
         spool = Spool.open(Path(folder) / "spool")
@@ -80,7 +82,6 @@ def measure(full: bool) -> Section:
                             took[way].append(_timed(count, each, partial(one, content)))
                             if way == "ours":
                                 costs.append(1000 * (sum(process.cpu_times()[:2]) - before) / (count * each))
-                        memory.append(process.memory_info().rss)
                         _empty(*places, spool.root / "held")
                     share, *parts = _figures(
                         f"{size} MB, {_clients(count)}", size * each * count, took, costs
@@ -88,12 +89,21 @@ def measure(full: bool) -> Section:
                     figures += [share, *parts]
                     shares.append(share.median)
                 curves.append(Curve(f"{size} MB", clients, shares))
+            memory = []
+            for _ in range(STEADY):
+                _timed(count, each, partial(_post, ours.port, content))
+                memory.append(process.memory_info().rss)
+                _empty(spool.root / "held")
     figures.append(
         Figure("memory of the server, the most over what it had idle", "MB", [(max(memory) - idle) / MB])
     )
-    quarter = max(1, len(memory) // 4)
+    quarter = STEADY // 4
     growth = Figure("", "", memory[-quarter:]).median / Figure("", "", memory[quarter : 2 * quarter]).median
-    figures.append(Figure("memory of the server, last quarter over the second", "x", [growth], 1.1))
+    figures.append(
+        Figure(
+            f"memory over {STEADY} turns of the last kind, last quarter over the second", "x", [growth], 1.1
+        )
+    )
     return Section(
         "uploads",
         "Uploads",
