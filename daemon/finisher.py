@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from daemon import joblog
+from daemon import garbage, joblog
 from daemon.config import Config
 from daemon.errors import Cancelled, DaemonError, EngineError
+from daemon.garbage import Garbage
 from daemon.reporter import Reporter
 from spool.job import Job
 from spool.layout import Stage
@@ -199,23 +200,33 @@ def main(parent: int, worker: str, config: Config, line: Connection) -> None:
     os.nice(5)
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     to_stderr(config.log_level, worker, config.log_format)
-    from daemon import stages
+    import daemon.stages  # noqa: F401 (it is ready once that is there)
 
+    garbage.keep_imports()
+    left = Garbage()
     line.send(None)
     while True:
         try:
             work: Finishing = line.recv()
         except EOFError:
             return
-        report = Reporter(work.job, work.status, _Beat(line), lambda: False)
-        error: BaseException | None = None
-        began = time.monotonic()
-        try:
-            stages.finish(work.job, work.rest, report)
-        except (DaemonError, OSError) as failed:
-            error = failed
-        except Exception:
-            joblog.append(work.job.path, traceback.format_exc())
-            raise
-        spent = {**report.status.finishing, work.stage.name: round(time.monotonic() - began, 3)}
-        line.send((replace(report.status, finishing=spent), error))
+        _finish(work, line)
+        del work  # it holds the model
+        left.collect()
+
+
+def _finish(work: Finishing, line: Connection) -> None:
+    from daemon import stages
+
+    report = Reporter(work.job, work.status, _Beat(line), lambda: False)
+    error: BaseException | None = None
+    began = time.monotonic()
+    try:
+        stages.finish(work.job, work.rest, report)
+    except (DaemonError, OSError) as failed:
+        error = failed
+    except Exception:
+        joblog.append(work.job.path, traceback.format_exc())
+        raise
+    spent = {**report.status.finishing, work.stage.name: round(time.monotonic() - began, 3)}
+    line.send((replace(report.status, finishing=spent), error))

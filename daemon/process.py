@@ -14,7 +14,7 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
-from daemon import disk, joblog
+from daemon import disk, garbage, joblog
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.errors import EngineUnavailable
@@ -104,6 +104,7 @@ def _work(spool: Spool, config: Config, post: Post, pulse: Pulse, geometry_worke
     engine.check()
     leaves_work = engine.name in LEAVES_WORK and post.stages != ("cutout",)
     finisher = Finisher(post.name, config) if leaves_work else None
+    garbage.keep_imports()
     worker = Worker(spool, config, post, engine, pulse, geometry_workers, finisher)
     _ready(pulse, worker)
     worker.run()

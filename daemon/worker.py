@@ -13,12 +13,11 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import psutil
-
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.engines.base import Engine
 from daemon.finisher import Finished, Finisher, Finishing
+from daemon.garbage import Garbage, resident
 from daemon.outcome import Attempt, Onward, Outcomes
 from daemon.pace import Pace
 from daemon.pulse import Pulse
@@ -70,6 +69,7 @@ class Worker:
         self._worked = time.monotonic()
         self._loaded = False
         self._attempts = 0
+        self._garbage = Garbage()
         self._heads = heads_of(spool, post)
         self._tally = Tally(spool.root, post.name)
         self.outcomes = Outcomes(spool, config, self._tally, pulse)
@@ -207,6 +207,7 @@ class Worker:
         onward = self.outcomes.judge(attempt, partial(self._work, attempt, news), self._goes_on_with)
         self.pulse.end()
         self._worked = time.monotonic()
+        self._garbage.collect(self._worked - attempt.began)
         return onward
 
     def _work(self, attempt: Attempt, news: Status | None) -> Status | None:
@@ -250,7 +251,7 @@ class Worker:
 
     def resident(self) -> int:
         """Bytes of memory that what does the work keeps."""
-        return int(psutil.Process().memory_info().rss)
+        return resident()
 
     def _drain_is_over(self) -> bool:
         return self._drain_by is not None and time.monotonic() >= self._drain_by

@@ -31,6 +31,7 @@ from daemon.cluster.roster import Vitals
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.errors import Cancelled, DaemonError, EngineUnavailable
+from daemon.garbage import Garbage
 from daemon.nvml import Gpus
 from daemon.reporter import EVERY, Reporter
 from spool import durable, layout
@@ -88,6 +89,7 @@ class Outpost:
         self._report: Reporter | None = None
         self._steps = 0
         self._told = 0
+        self._garbage = Garbage()
         self._done: Future[End] | None = None
         self._engine: Engine
         self._annex: Annex
@@ -205,6 +207,7 @@ class Outpost:
         """Raises what is nobody's to expect: the envoy ends with it, as a worker of ours does."""
         from daemon import stages
 
+        self._garbage.collect()
         # Kept where the stage is finished later (`Annex`); else it is gone when this returns.
         folder = tempfile.TemporaryDirectory(prefix=self._prefix)
         job = parcel.unpack(Path(folder.name))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from daemon import garbage
 from daemon.engines import matte
 from daemon.engines.base import JSON, Cutout, Progress
 from daemon.engines.saliency import SaliencyNetwork, require_rembg
@@ -78,8 +77,7 @@ class BackgroundRemover:
         if self._network is None:
             return False
         self._network, self._loaded = None, ""
-        gc.collect()
-        _return_free_memory()
+        garbage.give_back()
         return True
 
     def _removed(self, photo: Image.Image, progress: Progress) -> Cutout:
@@ -161,10 +159,3 @@ def _framing(cutout: Image.Image) -> tuple[str, ...]:
     return (
         f"The object reaches the {', '.join(cut)} of the photo and is cut off there, and so is the model.",
     )
-
-
-def _return_free_memory() -> None:
-    """Freed memory stays with glibc's allocator until it is told to hand it back; elsewhere there is no such call."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
