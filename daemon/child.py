@@ -117,12 +117,15 @@ class WebServer:
         """A descriptor that becomes readable when the server ends."""
         self.last_words = ""
         """Why the last one that ended could not start, in its own words."""
+        self.is_replaced = False
+        """Whether it was told to end for a fresh one, so that its end is no news."""
         self._process: subprocess.Popen[bytes] | None = None
         self._words: int | None = None
 
     def start(self) -> None:
         """Start `python -m httpd`, or try again later where the kernel has no process to give."""
         self.backoff.born()
+        self.is_replaced = False
         try:
             self._start()
         except OSError as error:
@@ -168,6 +171,11 @@ class WebServer:
             self.last_words = os.pread(self._words, LONGEST_WORDS, 0).decode(errors="replace")
             os.close(self._words)
             self._words = None
+
+    def replace(self) -> None:
+        """Have it answer what is open, and end; it is started again like any other."""
+        self.is_replaced = True
+        self.signal(signal.SIGTERM)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the server, if it runs."""

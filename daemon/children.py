@@ -30,7 +30,7 @@ class Children:
             # One that is not ready yet has nothing to finish, and listens to nothing else.
             crew.signal(signal.SIGHUP if crew.pulse.is_ready else signal.SIGTERM)
         if self.web:
-            self.web.signal(signal.SIGTERM)
+            self.web.replace()
 
     def start_due(self, must_wait: Callable[[str], bool]) -> None:
         """Fill empty posts whose pause is over, less those, by name, that `must_wait`."""

@@ -179,7 +179,7 @@ class Supervisor:
         if self.web and (code := self.web.reap()) is not None:
             if code == EX_CONFIG:
                 self._give_up("the HTTP server", self.web.last_words)
-            elif not self.drain.is_on:
+            elif not (self.drain.is_on or self.web.is_replaced):
                 log.error("the HTTP server %s", Ending(code).how)
 
     def muster(self) -> None:

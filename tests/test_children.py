@@ -134,6 +134,22 @@ def test_a_signal_reaches_everybody_and_the_end_is_seen(children: Children) -> N
     assert not children.running and children.sentinels == []
 
 
+def test_who_is_replaced_may_finish_once_it_is_ready(children: Children) -> None:
+    children.start_due(nobody_waits)
+    assert children.web and not children.web.is_replaced
+    ready, _ = children.crews
+    ready.pulse.ready()
+    children.replace()
+    assert reap(children, 3) == {
+        "geometry-cpu": -signal.SIGHUP,
+        "texture-cpu": -signal.SIGTERM,
+        "web": -signal.SIGTERM,
+    }
+    assert children.web.is_replaced  # its end is no news
+    children.web.start()
+    assert not children.web.is_replaced
+
+
 def test_the_one_who_dies_wakes_and_is_due_again_after_a_short_pause(children: Children) -> None:
     children.start_due(nobody_waits)
     dead, alive = children.crews
