@@ -134,7 +134,15 @@ def test_a_signal_reaches_everybody_and_the_end_is_seen(children: Children) -> N
     assert not children.running and children.sentinels == []
 
 
-def test_who_is_replaced_may_finish_once_it_is_ready(children: Children) -> None:
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """A SIGHUP ends who does not listen: below `nohup` it is ignored, and children inherit that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_who_is_replaced_may_finish_once_it_is_ready(children: Children, hangups: None) -> None:
     children.start_due(nobody_waits)
     assert children.web and not children.web.is_replaced
     ready, _ = children.crews
