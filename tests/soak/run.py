@@ -63,6 +63,8 @@ class Soak:
         self._every = every
         self._next = 0
         self.patience = PATIENCE
+        self.least = 0
+        """So many strikes are made before the last jobs come, however quick the machine is."""
         self._due = 0.0
         self._clock = WallClock(root / "clock")
         self._environ = {
@@ -123,7 +125,8 @@ class Soak:
 
     def submit(self, count: int) -> None:
         """Hand in `count` more photos, or as many as are still to come: some as jobs, some dropped as files."""
-        for _ in range(min(count, self.jobs - len(self._given))):
+        held_back = PEACE + 1 if self.strikes.total() < self.least else 0
+        for _ in range(min(count, self.jobs - held_back - len(self._given))):
             name = f"{len(self._given)}.png"
             if self._chance.random() < 0.3:
                 self._drop(name)
