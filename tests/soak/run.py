@@ -125,8 +125,7 @@ class Soak:
 
     def submit(self, count: int) -> None:
         """Hand in `count` more photos, or as many as are still to come: some as jobs, some dropped as files."""
-        held_back = PEACE + 1 if self.strikes.total() < self.least else 0
-        for _ in range(min(count, self.jobs - held_back - len(self._given))):
+        for _ in range(min(count, self._to_come)):
             name = f"{len(self._given)}.png"
             if self._chance.random() < 0.3:
                 self._drop(name)
@@ -136,6 +135,12 @@ class Soak:
                 draft.input.write_bytes(self._picture)
                 draft.publish("inbox")
             self._given.append(name)
+
+    @property
+    def _to_come(self) -> int:
+        """How many photos may come now: the last ones wait for the strikes."""
+        held_back = PEACE + 1 if self.strikes.total() < self.least else 0
+        return self.jobs - held_back - len(self._given)
 
     def _drop(self, name: str) -> None:
         with (self.spool.root / "inbox" / name).open("wb") as file:
@@ -194,7 +199,7 @@ class Soak:
             for _ in range(BURST):
                 for file in noise:
                     file.open("wb").close()
-            for _ in range(min(20, self.jobs - len(self._given))):
+            for _ in range(min(20, self._to_come)):
                 self._drop(f"{len(self._given)}.png")
                 self._given.append(f"{len(self._given)}.png")
             for file in noise:
