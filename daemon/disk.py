@@ -7,7 +7,9 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+from spool.ballast import FULL
+
+TROUBLE = (*FULL, errno.EIO, errno.EROFS)
 
 log = logging.getLogger(__name__)
 

@@ -21,12 +21,13 @@ from httpd.access import Caller, caller_of
 from httpd.answers import applied
 from httpd.body import refuse_announced
 from httpd.config import HttpConfig
-from httpd.errors import DISK_FULL, code_of
+from httpd.errors import code_of
 from httpd.form import Form, boundary_of, receive
 from httpd.landing import Landing
 from httpd.ledger import Arrival, Ledger
 from httpd.state import config_of, ledger_of, spool_of
 from spool import idempotency
+from spool.ballast import FULL
 from spool.draft import Draft
 from spool.errors import InvalidRequest, SpoolError, SpoolFull
 from spool.settings import in_units
@@ -185,7 +186,7 @@ class Photos:
                 photo.refuse(refusal)
             except OSError as error:
                 # Those before it are jobs by now, and their ids must be told.
-                if error.errno not in DISK_FULL:
+                if error.errno not in FULL:
                     raise
                 photo.refuse(SpoolFull("the disk is full; free space, then send this one again"))
 

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from spool.ballast import FULL
 from spool.errors import InvalidRequest, NoSuchJob, SpoolError, SpoolFull, WrongState
 
 _CODES: tuple[tuple[type[SpoolError], int], ...] = (
@@ -19,7 +20,6 @@ _CODES: tuple[tuple[type[SpoolError], int], ...] = (
     (InvalidRequest, 422),
     (SpoolFull, 507),
 )
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_NOW = (errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """What the kernel says of a sick disk, wrong rights, or a machine that has run out of something."""
 
@@ -52,7 +52,7 @@ def http_error(request: Request, error: Exception) -> Response:
 
 def os_error(request: Request, error: Exception) -> Response:
     """A full or sick disk is told as such; anything else is our bug and goes up to where it is logged."""
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
+    if isinstance(error, OSError) and error.errno in FULL:
         return answer(507, "the disk is full; delete jobs or free space, then send it again")
     if isinstance(error, OSError) and error.errno in NOT_NOW:
         log.error("%s %s: %s", request.method, quote(request.url.path), error)

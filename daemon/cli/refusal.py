@@ -8,19 +8,19 @@ from pathlib import Path
 
 from daemon.cli import exits
 from spool import rights
+from spool.ballast import FULL
 from spool.settings import SpoolSettings, read
 
 _RIGHTS = (errno.EACCES, errno.EPERM)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def refusal(error: OSError) -> tuple[str, int] | None:
     """The line and the code; None where it is our bug, and its traceback says more."""
-    if error.errno not in (*_RIGHTS, *_FULL, errno.EROFS):
+    if error.errno not in (*_RIGHTS, *FULL, errno.EROFS):
         return None
     path = _path_of(error)
     what = f"{path}: {error.strerror}" if path else str(error.strerror)
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return f"{what}; free space or delete jobs, then try again", exits.TEMPORARY
     root = read(SpoolSettings).spool.absolute()
     if path is None or not path.is_relative_to(root):

@@ -31,7 +31,7 @@ from daemon.cluster.roster import Vitals
 from daemon.config import Config
 from daemon.devices import Post
 from daemon.errors import Cancelled, DaemonError, EngineUnavailable
-from daemon.garbage import Garbage
+from daemon.garbage import Garbage, resident
 from daemon.nvml import Gpus
 from daemon.reporter import EVERY, Reporter
 from spool import durable, layout
@@ -129,7 +129,7 @@ class Outpost:
             device=device,
             engine=self._engine.name,
             pid=os.getpid(),
-            memory_bytes=round(psutil.Process().memory_info().rss / 2**20) * 2**20,
+            memory_bytes=round(resident() / 2**20) * 2**20,
             gpu=_GPUS.look(device, os.getpid()),
         )
 
